@@ -1,0 +1,207 @@
+"""What the core knows: the estate as written down, and the state of each device as heard.
+
+The estate's structs are also the declaration of `estate.toml`: the settings reader, its checks and its defaults come
+from them. A key whose default is missing must be given.
+"""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from caretaker_contract.messages import Cause, Gauges, Mac, Meters, Name, PowerState, Slug, Step, Verb, Watts
+from caretaker_contract.topics import Address
+
+TimeSpan = Annotated[
+    str, Meta(pattern=r"^(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))? \d\d:\d\d-\d\d:\d\d$")
+]
+"""Days and local hours, such as "mon-fri 08:00-17:00"."""
+
+
+class Written(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of everything that a person writes in a TOML file."""
+
+
+class DeviceClass(Written, frozen=True, kw_only=True):
+    """Power of a class by state in watts, with its source, and whether rules may touch it."""
+
+    name: Slug
+    watts_in_use: Watts
+    watts_idle: Watts
+    watts_asleep: Watts
+    watts_off: Watts
+    always_on: bool = False  # never switched by a rule: servers, switches
+    source: str = ""
+
+
+class Tariff(Written, frozen=True, kw_only=True):
+    """Price of electricity from a day on, until the next tariff."""
+
+    valid_from: date
+    pence_per_kwh: Annotated[float, Meta(ge=0, le=1000)]
+    source: str
+
+
+class CarbonFactor(Written, frozen=True, kw_only=True):
+    """Carbon of grid electricity from a day on, until the next factor."""
+
+    valid_from: date
+    kg_co2e_per_kwh: Annotated[float, Meta(ge=0, le=10)]
+    source: str
+
+
+class Term(Written, frozen=True, kw_only=True):
+    """First and last day of a term or half term, both included."""
+
+    starts: date
+    ends: date
+
+
+class Room(Written, frozen=True, kw_only=True):
+    """A room and its weekly lessons in term time (local time). No lessons given means: unknown, so always booked."""
+
+    name: Name
+    title: str = ""
+    lessons: list[TimeSpan] | None = None  # [] says: never booked
+
+
+class School(Written, frozen=True, kw_only=True):
+    """One school: its clock, its rooms, where its asset register lies, and which policy it runs."""
+
+    name: Name
+    title: str
+    network: Name | None = None
+    time_zone: str = "Europe/London"
+    service_level: Literal["transitional", "enhanced"] = "transitional"
+    service_hours: list[TimeSpan] = field(default_factory=lambda: ["mon-fri 08:00-17:00"])
+    terms: list[Term] = field(default_factory=list)  # none given means: every day may be a school day
+    closed_days: list[date] = field(default_factory=list)  # INSET days, bank holidays, closures
+    rooms: list[Room] = field(default_factory=list)
+    devices: str = ""  # CSV asset register, relative to this file
+    policy: str = ""  # policy file, relative to this file; "" means: no rule runs here
+
+
+class Network(Written, frozen=True, kw_only=True):
+    """A cluster of schools."""
+
+    name: Name
+    title: str = ""
+
+
+class EstateFile(Written, frozen=True, kw_only=True):
+    """`estate.toml`, as written."""
+
+    provider: str
+    networks: list[Network] = field(default_factory=list)
+    schools: list[School]
+    classes: list[DeviceClass]
+    tariffs: list[Tariff] = field(default_factory=list)
+    carbon: list[CarbonFactor] = field(default_factory=list)
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """One row of an asset register: columns device, room, class, mac, tags (space-separated)."""
+
+    school: Name
+    name: Name
+    room: Name
+    device_class: Slug
+    mac: Mac | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> Address:
+        """school/device."""
+        return Address(self.school, self.name)
+
+
+EXEMPT_TAG = "exempt"
+"""A device with this tag is never switched by a rule, such as a pupil's adapted machine."""
+
+
+class Estate(Struct, frozen=True, kw_only=True):
+    """The whole estate, joined: schools and classes by name, devices by address."""
+
+    provider: str
+    networks: dict[str, Network]
+    schools: dict[str, School]
+    classes: dict[str, DeviceClass]
+    devices: dict[Address, Device]
+    tariffs: tuple[Tariff, ...] = ()
+    carbon: tuple[CarbonFactor, ...] = ()
+
+
+class Presence(Struct, frozen=True, gc=False):
+    """Power state of a device and how we know it. Device times and collector times are never mixed in one sum."""
+
+    state: PowerState = PowerState.UNKNOWN
+    since_ms: int = 0  # device time at which `state` began
+    cause: Cause = Cause.UNKNOWN
+    planned: bool = False  # off or asleep with a recorded cause
+    epoch: str = ""
+    boot: int = 0
+    seq: int = 0  # newest numbered message behind this
+    at_ms: int = 0  # device time of that message
+    heard_ms: int = 0  # collector time of the last sign of life; 0: never
+    heartbeat_s: int = 300
+    link: int = 0  # newest connection of this boot that we know of
+    link_ms: int = 0  # collector time at which the link last came or went
+    lost_ms: int = 0  # collector time of a last will whose grace still runs; 0: none
+
+
+class Telemetry(Struct, frozen=True, gc=False):
+    """The newest readings of a device, by number, not by arrival."""
+
+    meters: Meters
+    gauges: Gauges
+    skew_ms: int  # collector's clock minus the device's when it was sent
+
+
+class Tracked(Struct, frozen=True, gc=False):
+    """All that the core remembers of one device."""
+
+    presence: Presence = Presence()
+    telemetry: Telemetry | None = None
+    abilities: tuple[Verb, ...] = ()  # what its hello said it can do
+
+
+class Transition(Struct, frozen=True):
+    """A change of power state at `at_ms` (device time; collector time for lost and unknown)."""
+
+    at_ms: int
+    from_state: PowerState
+    to_state: PowerState
+    cause: Cause
+    planned: bool
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """A request to keep machines on until a time ("we are still here"), or an exam freeze. Room None: the school."""
+
+    id: int
+    kind: Literal["hold", "freeze"]
+    school: str
+    room: str | None
+    device: str | None
+    from_ms: int
+    until_ms: int
+    reason: str
+
+
+class Stop(Struct, frozen=True, kw_only=True):
+    """The stop switch is on for a school (None: everywhere) or one of its rooms (None: all)."""
+
+    school: str | None
+    room: str | None
+    since_ms: int
+    reason: str
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """The newest power command to a device, from the ledger. `step` None: no answer yet."""
+
+    verb: Verb
+    asked_ms: int
+    expires_ms: int
+    step: Step | None = None
+    step_ms: int = 0

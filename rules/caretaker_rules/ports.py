@@ -1,0 +1,75 @@
+"""The narrow ports between the core and the world. Each has adapters that pass one contract test suite."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from msgspec import Struct
+
+from caretaker_contract.metrics import Point
+
+
+class Incoming(Struct, frozen=True, gc=False):
+    """A message as it came from the broker. `token` is the bus's own, to acknowledge it by."""
+
+    received_ms: int  # collector time, UTC milliseconds
+    topic: str
+    payload: bytes
+    token: int = 0
+
+
+class Bus(Protocol):
+    """The way to and from the devices. `connect()` lasts until the link breaks, which raises Unavailable."""
+
+    def connect(self) -> AbstractAsyncContextManager["BusLink"]:
+        """A fresh connection with the collector's subscriptions in place."""
+        ...
+
+
+class BusLink(Protocol):
+    """One connection to the broker."""
+
+    def batches(self) -> AsyncIterator[list[Incoming]]:
+        """Messages as they come, several at a time, none acknowledged yet."""
+        ...
+
+    def acknowledge(self, messages: Sequence[Incoming]) -> None:
+        """Tell the broker that these are safe. Never before they are on disk."""
+        ...
+
+    async def publish(self, topic: str, payload: bytes, expiry_s: int) -> None:
+        """Send once (QoS 1), to be dropped by the broker after `expiry_s` real seconds. Unavailable when it cannot."""
+        ...
+
+
+class Store(Protocol):
+    """Where points go and figures come from. Writing the same point twice changes nothing.
+
+    Every call raises Unavailable when the store did not answer (nothing is lost: repeat the call).
+    """
+
+    async def write(self, points: Sequence[Point]) -> list[tuple[Point, str]]:
+        """Store what can be stored; return the points that the store refuses for good, each with its reason."""
+        ...
+
+    async def read(
+        self, measurement: str, start_ms: int, end_ms: int, school: str | None = None, device: str | None = None
+    ) -> list[Point]:
+        """Points with start <= time < end, in order of time; fields that were not given are absent."""
+        ...
+
+    async def count(self, measurement: str) -> int:
+        """How many points of `measurement` there are."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class Notifier(Protocol):
+    """One way to tell people."""
+
+    async def send(self, title: str, body: str) -> None:
+        """Deliver, or raise Unavailable (worth repeating) or Rejected (not)."""
+        ...
