@@ -31,8 +31,8 @@ Number = Annotated[int, Meta(ge=1, le=2**53)]
 Seconds = Annotated[int, Meta(ge=0, le=4_102_444_800)]
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 Watts = Annotated[float, Meta(ge=0, le=100_000)]
-Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-Slug = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}$", description="a machine-readable word")]
+Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a name (a-z, 0-9 and hyphens, 63 at most)")]
+Slug = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}$", description="a word (a-z, 0-9 and _, 40 at most)")]
 Epoch = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$")]
 CommandId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 Mac = Annotated[str, Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")]
@@ -131,7 +131,7 @@ class WarnText(StrEnum):
     ENGINEER = "engineer"
 
 
-class Meters(Struct, frozen=True, kw_only=True):
+class Meters(Struct, frozen=True, kw_only=True, gc=False):
     """Counters that only grow within an epoch. Wall time minus their sum is time spent off."""
 
     in_use_s: Seconds
@@ -140,7 +140,7 @@ class Meters(Struct, frozen=True, kw_only=True):
     energy_mwh: Count | None = None  # milliwatt-hours where a sensor measured them
 
 
-class Gauges(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Gauges(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Readings of the moment; None where the machine cannot tell."""
 
     idle_s: Seconds | None = None  # since the last input of anybody
@@ -315,6 +315,5 @@ def _check(message: Message) -> None:
     elif isinstance(message, PresenceNote):
         if message.presence is PresenceWord.LEAVING and message.cause not in LEAVING_CAUSES:
             raise ContractError(f"{message.cause.value} is not a reason to leave", "cause")
-    elif isinstance(message, Outcome):
-        if any(part.first > part.last for part in message.missing):
-            raise ContractError("a range ends before it begins", "missing")
+    elif isinstance(message, Outcome) and any(part.first > part.last for part in message.missing):
+        raise ContractError("a range ends before it begins", "missing")

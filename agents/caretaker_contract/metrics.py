@@ -69,7 +69,7 @@ METRICS: tuple[Metric, ...] = (
         ("planned", "bool", "yes/no", "off or asleep with a recorded cause"),
     ),
     *_rows(
-        "device_day",  # one point a device and day (time: the school's local midnight); rewritten when a late report comes
+        "device_day",  # a device and day (time: local midnight); rewritten when a late report comes
         ("in_use_s", "int", "s", "seconds in use"),
         ("idle_s", "int", "s", "seconds on and idle"),
         ("asleep_s", "int", "s", "seconds asleep"),
@@ -81,7 +81,7 @@ METRICS: tuple[Metric, ...] = (
     *_rows(
         "command",  # every step of a command
         ("id", "str", "word", "the command's id, as in the ledger"),
-        ("verb", "str", "word", "shut_down, sleep, restart, wake, warn, cancel"),
+        ("verb", "str", "word", "shut_down, sleep, restart, wake, warn, cancel or replay"),
         ("step", "str", "word", "received, warned, vetoed, done, failed or refused"),
         ("reason", "str", "word", "why it ended so"),
     ),

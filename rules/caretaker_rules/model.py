@@ -13,7 +13,11 @@ from caretaker_contract.messages import Cause, Gauges, Mac, Meters, Name, PowerS
 from caretaker_contract.topics import Address
 
 TimeSpan = Annotated[
-    str, Meta(pattern=r"^(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))? \d\d:\d\d-\d\d:\d\d$")
+    str,
+    Meta(
+        pattern=r"^(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))? \d\d:\d\d-\d\d:\d\d$",
+        description='days and hours such as "mon-fri 08:00-17:00"',
+    ),
 ]
 """Days and local hours, such as "mon-fri 08:00-17:00"."""
 
@@ -131,6 +135,16 @@ class Estate(Struct, frozen=True, kw_only=True):
     carbon: tuple[CarbonFactor, ...] = ()
 
 
+class Turn(Struct, frozen=True, gc=False):
+    """The newest report of an epoch that told of a change of state: where `since_ms` comes from."""
+
+    boot: int
+    seq: int
+    at_ms: int  # device time
+    state: PowerState
+    cause: Cause
+
+
 class Presence(Struct, frozen=True, gc=False):
     """Power state of a device and how we know it. Device times and collector times are never mixed in one sum."""
 
@@ -147,6 +161,10 @@ class Presence(Struct, frozen=True, gc=False):
     link: int = 0  # newest connection of this boot that we know of
     link_ms: int = 0  # collector time at which the link last came or went
     lost_ms: int = 0  # collector time of a last will whose grace still runs; 0: none
+    said: PowerState = PowerState.UNKNOWN  # what the newest report said; `state` may know better (lost, left)
+    turn: Turn | None = None  # None: no change of state was ever told in this epoch
+    link_boot: int = 0  # the boot that `link` belongs to
+    left_ms: int = 0  # device time of the goodbye that ended `link`; 0: it has not said goodbye
 
 
 class Telemetry(Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ class Why(StrEnum):
     IDLE_LONG_ENOUGH = "idle_long_enough"
     NOT_BOOKED = "not_booked"
     RULE_HOURS = "rule_hours"
+    WITHIN_LIMITS = "within_limits"
     # keeps it on
     IN_USE = "in_use"
     NOT_IDLE_LONG_ENOUGH = "not_idle_long_enough"
@@ -33,8 +34,11 @@ class Why(StrEnum):
     INHIBITED = "inhibited"
     UNABLE = "unable"
     UNREGISTERED = "unregistered"
+    UNKNOWN_CLASS = "unknown_class"
     RECENT_VETO = "recent_veto"
     ALREADY_ASKED = "already_asked"
+    ASKED_ONCE = "asked_once"
+    CHECK_FAILED = "check_failed"
     OUTSIDE_RULE_HOURS = "outside_rule_hours"
     NO_RULE = "no_rule"
     ALREADY_OFF = "already_off"
@@ -52,6 +56,7 @@ SENTENCES: dict[Why, str] = {
     Why.IDLE_LONG_ENOUGH: "idle {value}, limit {limit}",
     Why.NOT_BOOKED: "not booked, next {value}",
     Why.RULE_HOURS: "within the rule's hours {value}",
+    Why.WITHIN_LIMITS: "within limits: {value}",
     Why.IN_USE: "in use {value} ago",
     Why.NOT_IDLE_LONG_ENOUGH: "idle only {value}, limit {limit}",
     Why.IDLE_UNKNOWN: "the machine cannot tell how long it has been idle, so it counts as in use",
@@ -69,8 +74,11 @@ SENTENCES: dict[Why, str] = {
     Why.INHIBITED: "a programme on it asked to stay on",
     Why.UNABLE: "it has not said that it can do {value}",
     Why.UNREGISTERED: "not in the asset register",
+    Why.UNKNOWN_CLASS: "its class {value} is not in the estate",
     Why.RECENT_VETO: "somebody there said no {value} ago, wait {limit}",
     Why.ALREADY_ASKED: "asked {value} ago, answer pending",
+    Why.ASKED_ONCE: "asked {value} ago in this same idle time ({limit}): it is not asked twice",
+    Why.CHECK_FAILED: "a check could not be made ({value}): doubt keeps it on",
     Why.OUTSIDE_RULE_HOURS: "outside the rule's hours {value}",
     Why.NO_RULE: "no rule selects it",
     Why.ALREADY_OFF: "already {value}",

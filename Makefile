@@ -1,0 +1,37 @@
+# One command a job; each first sets up what it needs (scripts/setup.sh), which takes no time when it is there.
+MAKEFLAGS += --no-print-directory
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+
+.PHONY: help demo test check tools bench clean distclean
+help:
+	@echo "make demo    see Caretaker at work on this machine (ARGS='--for 60 --json' for a bounded run)"
+	@echo "make check   format, lint, types, import contracts and the fast half of the tests"
+	@echo "make test    all of that and every test, on real servers"
+	@echo "make bench   measure it (ARGS are handed on)"
+	@echo "make clean   remove what runs have made; make distclean removes .venv too"
+
+demo:
+	@scripts/setup.sh demo && exec caretaker demo $(ARGS)
+
+check: tools
+	@pytest -m "not slow" $(ARGS)
+
+test: tools
+	@pytest --durations=15 $(ARGS)
+
+tools:
+	@scripts/setup.sh test
+	@ruff format --check .
+	@ruff check .
+	@mypy
+	@lint-imports
+
+bench:
+	@scripts/setup.sh bench && exec python scripts/bench.py $(ARGS)
+
+clean:
+	@rm -rf demo-out bench-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	@rm -rf .venv

@@ -1,0 +1,312 @@
+"""The estates that are simulated: two demo schools, written as the files a person would write, or a generic large one.
+
+Sizes follow BESA 2010 as cited in the project's facts: about 50 computers in a primary, 328 in a secondary.
+"""
+
+import csv
+import json
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from caretaker_contract.errors import ConfigError
+from caretaker_contract.topics import Address
+from caretaker_rules.model import (
+    CarbonFactor,
+    Device,
+    DeviceClass,
+    Estate,
+    EstateFile,
+    Network,
+    Room,
+    School,
+    Tariff,
+    Term,
+)
+
+STAFF_TAG = "staff"
+"""A machine on a teacher's or an office desk: its user comes early, goes late and marks work in front of it."""
+DROP_IN_TAG = "drop-in"
+"""A machine that anybody may take at break, at lunch and after school, such as a library's."""
+
+_COLUMNS = ("device", "room", "class", "mac", "tags")
+
+TERMS_2026 = [
+    Term(starts=date(2026, 9, 2), ends=date(2026, 10, 23)),
+    Term(starts=date(2026, 11, 2), ends=date(2026, 12, 18)),
+]
+CLASSES = [
+    DeviceClass(
+        name="thin_client",
+        watts_in_use=45,
+        watts_idle=45,
+        watts_asleep=32,
+        watts_off=30,
+        source="40-50 W with its share of the server (published); that share, taken as 30 W, runs on when it is off",
+    ),
+    DeviceClass(
+        name="desktop",
+        watts_in_use=90,
+        watts_idle=90,
+        watts_asleep=3,
+        watts_off=2.6,
+        source="tracebase, median of 1 Hz plug measurements 2011-12: 90 W on (34-119), 2.6 W off; sleep 1-5 W",
+    ),
+    DeviceClass(
+        name="laptop",
+        watts_in_use=19,
+        watts_idle=19,
+        watts_asleep=1,
+        watts_off=0.4,
+        source="tracebase, median of 1 Hz plug measurements 2011-12: 19 W on, 0.4 W off; sleep taken as 1 W",
+    ),
+    DeviceClass(
+        name="server",
+        watts_in_use=200,
+        watts_idle=200,
+        watts_asleep=200,
+        watts_off=5,
+        always_on=True,
+        source="an estimate, not a published figure: put your own measurement here",
+    ),
+]
+_DAY = [(8, 50), (9, 50), (11, 10), (13, 0), (14, 0)]
+"""Start of the five hour-long lessons of the secondary; break 10:50-11:10, lunch 12:10-13:00, end 15:00."""
+
+
+def _lessons(free: str = "") -> list[str]:
+    """The secondary's grid; `free` names empty periods such as "mon3 fri5"."""
+    return [
+        f"{weekday} {hour:02}:{minute:02}-{hour + 1:02}:{minute:02}"
+        for number, (hour, minute) in enumerate(_DAY, start=1)
+        for weekday in ("mon", "tue", "wed", "thu", "fri")
+        if f"{weekday}{number}" not in free.split()
+    ]
+
+
+# room, title, lessons, device class, machines, tags
+_Row = tuple[str, str, list[str], str, int, tuple[str, ...]]
+_ASH: list[_Row] = [
+    ("ict1", "ICT suite 1", _lessons("tue3 fri5"), "thin_client", 31, ()),
+    ("ict2", "ICT suite 2", _lessons("mon1 thu4 fri2"), "thin_client", 31, ()),
+    ("ict3", "ICT suite 3", _lessons("wed2"), "desktop", 31, ()),
+    ("ict4", "ICT suite 4", _lessons("mon5 wed5 fri1"), "desktop", 31, ()),
+    ("lib", "Library", ["mon-fri 08:15-16:15"], "desktop", 24, (DROP_IN_TAG,)),
+    ("science", "Science laptops", _lessons("tue1 wed4 fri3"), "laptop", 32, ()),
+    ("tech", "Design and technology", _lessons("mon2 wed1 thu5"), "desktop", 20, ()),
+    ("art", "Art", _lessons("tue2 thu1 fri4"), "desktop", 12, ()),
+    ("music", "Music", _lessons("mon4 tue5 thu2"), "desktop", 12, ()),
+    ("sixth", "Sixth form study", ["mon-fri 08:30-17:00"], "desktop", 24, (DROP_IN_TAG,)),
+    ("english", "English", _lessons("wed5"), "desktop", 10, (STAFF_TAG,)),
+    ("maths", "Mathematics", _lessons("thu5"), "desktop", 10, (STAFF_TAG,)),
+    ("hums", "Humanities", _lessons("tue5"), "desktop", 10, (STAFF_TAG,)),
+    ("langs", "Languages", _lessons("mon5"), "desktop", 8, (STAFF_TAG,)),
+    ("staff", "Staff room", [], "desktop", 14, (STAFF_TAG,)),
+    ("office", "Office", [], "desktop", 12, (STAFF_TAG,)),
+    ("support", "Learning support", _lessons("wed4 wed5"), "laptop", 8, ()),
+    ("servers", "Server room", [], "server", 8, ()),
+]
+_PRIMARY = ["mon-fri 09:00-10:15", "mon-fri 10:35-12:00", "mon-fri 13:00-14:05", "mon-fri 14:15-15:15"]
+_OAK: list[_Row] = [
+    ("ict", "ICT room", ["mon-fri 09:00-10:15", "mon-thu 10:35-12:00", "mon-fri 13:15-15:00"], "desktop", 16, ()),
+    ("class1", "Class 1", _PRIMARY, "desktop", 3, ()),
+    ("class2", "Class 2", _PRIMARY, "desktop", 3, ()),
+    ("class3", "Class 3", _PRIMARY, "desktop", 3, ()),
+    ("class4", "Class 4", _PRIMARY, "desktop", 3, ()),
+    ("class5", "Class 5", _PRIMARY, "thin_client", 3, ()),
+    ("class6", "Class 6", _PRIMARY, "thin_client", 3, ()),
+    ("trolley", "Laptop trolley", ["mon-fri 10:35-12:00", "tue-thu 13:15-15:00"], "laptop", 8, ()),
+    ("staff", "Staff room", [], "desktop", 3, (STAFF_TAG,)),
+    ("office", "Office", [], "desktop", 3, (STAFF_TAG,)),
+    ("servers", "Server cupboard", [], "server", 2, ()),
+]
+_EXEMPT = {Address("ash", "support-01"), Address("ash", "support-02"), Address("ash", "support-03")}
+"""Adapted machines of pupils with special needs: never switched by a rule."""
+
+
+def _school(name: str, title: str, network: str | None, level: str, rows: list[_Row], policy: str) -> School:
+    return School(
+        name=name,
+        title=title,
+        network=network,
+        service_level="enhanced" if level == "enhanced" else "transitional",
+        terms=TERMS_2026,
+        closed_days=[date(2026, 9, 2), date(2026, 11, 27)],
+        rooms=[Room(name=room, title=text, lessons=lessons) for room, text, lessons, _, _, _ in rows],
+        devices=f"{name}-devices.csv",
+        policy=policy,
+    )
+
+
+def _devices(school: str, number: int, rows: list[_Row]) -> dict[Address, Device]:
+    devices: dict[Address, Device] = {}
+    for room, _, _, device_class, count, tags in rows:
+        for index in range(1, count + 1):
+            address = Address(school, f"{room}-{index:02}")
+            serial = len(devices) + 1
+            devices[address] = Device(
+                school=school,
+                name=address.device,
+                room=room,
+                device_class=device_class,
+                # locally administered addresses (second digit 2): nobody's real hardware
+                mac=f"02:00:{number >> 8:02x}:{number & 255:02x}:{serial >> 8:02x}:{serial & 255:02x}",
+                tags=(*tags, "exempt") if address in _EXEMPT else tags,
+            )
+    return devices
+
+
+def _estate(provider: str, networks: list[Network], schools: list[School], devices: dict[Address, Device]) -> Estate:
+    return Estate(
+        provider=provider,
+        networks={network.name: network for network in networks},
+        schools={school.name: school for school in schools},
+        classes={each.name: each for each in CLASSES},
+        devices=devices,
+        tariffs=(
+            Tariff(
+                valid_from=date(2025, 10, 1), pence_per_kwh=25.0, source="business rates of October 2025: 23.8-27.8 p"
+            ),
+        ),
+        carbon=(
+            CarbonFactor(
+                valid_from=date(2025, 1, 1),
+                kg_co2e_per_kwh=0.17700,
+                source="UK grid electricity, 2025 conversion factors",
+            ),
+        ),
+    )
+
+
+def demo_estate() -> Estate:
+    """Oakley Primary (50 machines) and Ashfield Secondary (328), in one network."""
+    network = Network(name="green", title="Green network")
+    schools = [
+        _school("ash", "Ashfield Secondary", "green", "enhanced", _ASH, "policy.toml"),
+        _school("oak", "Oakley Primary", "green", "transitional", _OAK, "policy.toml"),
+    ]
+    devices = {**_devices("ash", 1, _ASH), **_devices("oak", 2, _OAK)}
+    return _estate("Demo Managed Service", [network], schools, devices)
+
+
+def synthetic_fleet(n_devices: int, devices_per_school: int = 328) -> Estate:
+    """An estate of `n_devices` machines in schools like Ashfield (s0001, s0002, ...), for load."""
+    schools: list[School] = []
+    devices: dict[Address, Device] = {}
+    while len(devices) < n_devices:
+        number = len(schools) + 1
+        name = f"s{number:04}"
+        schools.append(_school(name, f"School {number}", None, "transitional", _ASH, ""))
+        here: list[Device] = []
+        template = list(_devices(name, number, _ASH).values())
+        for index in range(min(devices_per_school, n_devices - len(devices))):
+            turn, place = divmod(index, len(template))
+            device = template[place]
+            here.append(msgspec.structs.replace(device, name=f"{device.name}-{turn}", mac=None) if turn else device)
+        devices.update((device.address, device) for device in here)
+    return _estate("Synthetic", [], schools, devices)
+
+
+def write_demo_estate(folder: Path, policy: Path) -> Path:
+    """Write estate.toml, two asset registers and policy.toml (a copy of `policy`); the path of estate.toml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    estate = demo_estate()
+    write_estate(folder, estate, "Two invented schools for the demonstration. Every figure here is a setting.")
+    (folder / "policy.toml").write_bytes(policy.read_bytes())
+    return folder / "estate.toml"
+
+
+def write_estate(folder: Path, estate: Estate, comment: str) -> None:
+    """Write `estate` as estate.toml and one asset register for each school."""
+    lines = [f"# {comment}", f"provider = {_text(estate.provider)}", ""]
+    for network in estate.networks.values():
+        lines += ["[[networks]]", f"name = {_text(network.name)}", f"title = {_text(network.title)}", ""]
+    for school in estate.schools.values():
+        lines += _school_lines(school)
+        with (folder / school.devices).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(_COLUMNS)
+            for device in estate.devices.values():
+                if device.school == school.name:
+                    mac, tags = device.mac or "", " ".join(device.tags)
+                    writer.writerow((device.name, device.room, device.device_class, mac, tags))
+    for each in estate.classes.values():
+        lines += ["[[classes]]", f"name = {_text(each.name)}"]
+        lines += [
+            f"{key} = {getattr(each, key):g}" for key in ("watts_in_use", "watts_idle", "watts_asleep", "watts_off")
+        ]
+        lines += ["always_on = true"] if each.always_on else []
+        lines += [f"source = {_text(each.source)}", ""]
+    for tariff in estate.tariffs:
+        lines += ["[[tariffs]]", f"valid_from = {tariff.valid_from}", f"pence_per_kwh = {tariff.pence_per_kwh!r}"]
+        lines += [f"source = {_text(tariff.source)}", ""]
+    for factor in estate.carbon:
+        lines += ["[[carbon]]", f"valid_from = {factor.valid_from}", f"kg_co2e_per_kwh = {factor.kg_co2e_per_kwh!r}"]
+        lines += [f"source = {_text(factor.source)}", ""]
+    (folder / "estate.toml").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _school_lines(school: School) -> list[str]:
+    lines = ["[[schools]]", f"name = {_text(school.name)}", f"title = {_text(school.title)}"]
+    lines += [f"network = {_text(school.network)}"] if school.network else []
+    lines += [f"time_zone = {_text(school.time_zone)}", f"service_level = {_text(school.service_level)}"]
+    lines += [f"service_hours = {_texts(school.service_hours)}", "terms = ["]
+    lines += [f"  {{ starts = {term.starts}, ends = {term.ends} }}," for term in school.terms]
+    lines += ["]", f"closed_days = [{', '.join(str(day) for day in school.closed_days)}]"]
+    lines += [f"devices = {_text(school.devices)}"]
+    lines += [f"policy = {_text(school.policy)}"] if school.policy else []
+    for room in school.rooms:
+        lines += ["", "[[schools.rooms]]", f"name = {_text(room.name)}", f"title = {_text(room.title)}"]
+        lines += [f"lessons = {_texts(room.lessons)}"] if room.lessons is not None else []
+    return [*lines, ""]
+
+
+def _text(value: str) -> str:
+    return json.dumps(value)  # a JSON string of printable text is a basic string of TOML
+
+
+def _texts(values: list[str]) -> str:
+    if len(values) < 4:
+        return f"[{', '.join(map(_text, values))}]"
+    rows = [values[start : start + 5] for start in range(0, len(values), 5)]
+    return "[\n" + "".join(f"  {', '.join(map(_text, row))},\n" for row in rows) + "]"
+
+
+def read_estate(folder: Path) -> Estate:
+    """Read estate.toml and its asset registers; ConfigError when they cannot be read.
+
+    The simulator trusts the files: `caretaker check` is what explains mistakes to people.
+    """
+    path = folder / "estate.toml"
+    try:
+        file = msgspec.toml.decode(path.read_bytes(), type=EstateFile)
+        devices: dict[Address, Device] = {}
+        for school in file.schools:
+            if not school.devices:
+                continue
+            with (folder / school.devices).open(newline="", encoding="utf-8") as register:
+                for row in csv.DictReader(register):
+                    device = msgspec.convert(
+                        {
+                            "school": school.name,
+                            "name": row["device"],
+                            "room": row["room"],
+                            "device_class": row["class"],
+                            "mac": row["mac"].lower() or None,
+                            "tags": tuple(row["tags"].split()),
+                        },
+                        Device,
+                    )
+                    devices[device.address] = device
+    except (OSError, msgspec.MsgspecError, KeyError, ValueError) as error:
+        raise ConfigError([f"{path}: {error} (try: caretaker check {path})"]) from None
+    return Estate(
+        provider=file.provider,
+        networks={network.name: network for network in file.networks},
+        schools={school.name: school for school in file.schools},
+        classes={each.name: each for each in file.classes},
+        devices=devices,
+        tariffs=tuple(file.tariffs),
+        carbon=tuple(file.carbon),
+    )

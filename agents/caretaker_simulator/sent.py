@@ -1,0 +1,52 @@
+"""A message on its way from a simulated device, and the readings inside it."""
+
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+from caretaker_contract.topics import Kind
+
+if TYPE_CHECKING:
+    from caretaker_simulator.voice import Voice
+
+_SENT = b'"sent_ms":'
+_NEXT = b","
+
+
+class Sent(NamedTuple):
+    """One message on its way. Numbered ones (reports, outcomes) are not retained, the others are."""
+
+    at_ms: int
+    topic: str
+    payload: bytes
+    retain: bool
+    device: "Voice"
+
+
+def restamp(payload: bytes, sent_ms: int) -> bytes:
+    """The same numbered message with another `sent_ms`: the moment of sending it (again)."""
+    head, found, tail = payload.partition(_SENT)
+    _, _, rest = tail.partition(_NEXT)
+    return b"%b%b%d,%b" % (head, found, sent_ms, rest)
+
+
+def kind_of(payload: bytes) -> Kind:
+    """Report or outcome: which of the two numbered messages of our own making this is."""
+    return Kind.OUTCOME if b',"command":"' in payload else Kind.REPORT
+
+
+def cpu_ratio(in_use: bool, server: bool, noise: float) -> float:
+    """Processor share for `noise` in 0-1: mostly near nothing, seldom much; its mean is calibrated (calibration.py)."""
+    if server:
+        return round(0.03 + 0.12 * noise, 3)
+    cubed = noise * noise * noise  # its mean is 1/4
+    return round(0.01 + 0.18 * cubed if in_use else 0.003 + 0.032 * cubed, 4)
+
+
+def memory_ratio(base: float, in_use: bool, noise: float) -> float:
+    """Memory share: the machine's own `base`, more while somebody works."""
+    return round(base + (0.06 if in_use else 0.0) + 0.04 * (noise - 0.5), 3)
+
+
+def memory_base(rng: random.Random) -> float:
+    """What a machine's memory holds while nobody works at it."""
+    return rng.uniform(0.46, 0.665)

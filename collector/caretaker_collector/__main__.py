@@ -1,0 +1,5 @@
+"""python -m caretaker_collector is `caretaker`."""
+
+from caretaker_collector.cli import main
+
+main()

@@ -1,0 +1,166 @@
+"""The composition root: opens what the settings name, puts the rooms together, runs them, closes them in order."""
+
+import asyncio
+import fcntl
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import structlog
+from caretaker_rules.policy import Policy
+from nacl.signing import SigningKey
+
+from caretaker_collector import memory as memory_
+from caretaker_collector import state
+from caretaker_collector.bus_mqtt import Broker, MqttBus
+from caretaker_collector.core import Core
+from caretaker_collector.http import listen, serve
+from caretaker_collector.journal import Journal
+from caretaker_collector.ledger import Ledger
+from caretaker_collector.pipeline import Stage
+from caretaker_collector.receiver import Receiver
+from caretaker_collector.settings import BrokerSettings, CollectorSettings
+from caretaker_collector.stages.act import Act, Outlet
+from caretaker_collector.stages.decide import Decide
+from caretaker_collector.stages.decode import Decode
+from caretaker_collector.stages.deduplicate import Deduplicate
+from caretaker_collector.stages.keep import Keep
+from caretaker_collector.stages.record import Recorder
+from caretaker_collector.stages.track import Track
+from caretaker_collector.stores import open_store
+from caretaker_contract.clock import Clock
+from caretaker_contract.errors import ConfigError, Unavailable
+from caretaker_rules.model import Estate
+
+log = structlog.get_logger()
+
+JOURNAL_FILE, STATE_FILE, LOCK_FILE = "journal.db", "state.db", "lock"
+PRUNE_EVERY_S = 600.0
+DAY_MS = 86_400_000
+
+
+class Collector:
+    """One running collector. `run` until cancelled; the attributes are what health, metrics and the demo look at."""
+
+    def __init__(
+        self, settings: CollectorSettings, estate: Estate, policies: Mapping[str, Policy], clock: Clock
+    ) -> None:
+        folder = Path(settings.data)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(folder / LOCK_FILE)
+        self.settings = settings
+        self.clock = clock
+        self.estate = estate
+        self.journal = Journal(folder / JOURNAL_FILE)
+        self.db = state.open_state(folder / STATE_FILE)
+        self.memory = memory_.load(self.db)
+        key = read_key(Path(settings.signing.key_file)) if settings.signing else None
+        self.ledger = Ledger(self.db, self.memory, may_command=key is not None)
+        self.store = open_store(settings.store, folder)
+        outlet = Outlet()
+        # The order of work, as in pipeline.py.
+        stages: list[Stage] = [
+            Decode(),
+            Deduplicate(self.memory),
+            Track(self.memory, settings.presence),
+            Decide(self.memory, self.ledger, estate, policies),
+            Keep(self.db, self.memory, self.ledger, estate),
+            *([Act(self.memory, self.ledger, key, outlet, clock)] if key else []),
+        ]
+        self.core = Core(self.journal, self.db, self.memory, self.ledger, stages, clock, settings.tick_s)
+        self.recorder = Recorder(self.journal, self.db, self.store, estate, self.memory)
+        bus = MqttBus(broker_of(settings.broker), clock.now_ms)
+        self.receiver = Receiver(bus, self.journal, self.memory, outlet, clock, settings.journal.commit_ms / 1000)
+
+    async def run(self) -> None:
+        """Until cancelled; whatever is broken for a while is retried inside. Raises only on a defect of ours."""
+        http = self.settings.http
+        try:
+            listening = listen(http.host, http.port)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.receiver.run(), name="receiver")
+                tasks.create_task(self.core.run(), name="core")
+                tasks.create_task(self.recorder.run(), name="recorder")
+                tasks.create_task(self._prune(), name="prune")
+                tasks.create_task(serve(self, listening), name="http")
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Let go of everything. What is in the journal and not yet stored is stored after the next start."""
+        await self.store.close()
+        self.journal.close()
+        self.db.close()
+        self._lock.close()
+
+    @property
+    def lag(self) -> int:
+        """Journal records that the core or the recorder has not dealt with yet."""
+        return self.journal.last - min(self.core.position, self.recorder.position)
+
+    def problems(self) -> dict[str, str]:
+        """What does not work right now, by part; empty when all is well."""
+        parts = {"broker": self.receiver.problem, "store": self.recorder.problem, "core": self.core.problem}
+        silent_s = (self.clock.now_ms() - self.core.ticked_ms) / 1000
+        if self.core.ticked_ms and silent_s > 3 * self.settings.tick_s + self.clock.speed * 5:
+            parts["rules"] = f"the rules loop has not run for {silent_s:.0f} s"
+        return {part: problem for part, problem in parts.items() if problem}
+
+    async def _prune(self) -> None:
+        """Forget journal records that are old and that every reader has passed."""
+        while True:
+            await asyncio.sleep(self.clock.real_s(PRUNE_EVERY_S) + 1)
+            before_ms = self.clock.now_ms() - self.settings.journal.keep_days * DAY_MS
+            try:
+                await self.journal.prune(before_ms, min(self.core.position, self.recorder.position))
+            except Unavailable as error:
+                log.warning("the journal could not be pruned", reason=str(error))
+
+
+def read_key(path: Path) -> SigningKey:
+    """The signing key from its file of 64 hex digits. ConfigError says what is wrong with it."""
+    try:
+        return SigningKey(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+    except OSError as error:
+        raise ConfigError(
+            [f"{path}  signing key cannot be read: {error.strerror}; `caretaker key new {path}` makes one"]
+        ) from error
+    except ValueError:
+        raise ConfigError(
+            [f"{path}  is not a signing key (64 hex digits); `caretaker key new FILE` makes one"]
+        ) from None
+
+
+def broker_of(settings: BrokerSettings) -> Broker:
+    """The settings with their secret files read. ConfigError when one cannot be."""
+    try:
+        password = Path(settings.password_file).read_bytes().splitlines()[0] if settings.password_file else None
+        tls = None
+        if settings.ca_file:
+            tls = ssl.create_default_context(cafile=settings.ca_file)
+            if settings.certificate_file:
+                tls.load_cert_chain(settings.certificate_file, settings.key_file or None)
+    except (OSError, IndexError) as error:
+        raise ConfigError([f"[broker]  a password or certificate file cannot be read: {error}"]) from error
+    return Broker(
+        host=settings.host,
+        port=settings.port,
+        client_id=settings.client_id,
+        username=settings.username or None,
+        password=password,
+        tls=tls,
+    )
+
+
+def _lock(path: Path) -> IO[str]:
+    """Two collectors on one folder would both act on one ledger: the second must not start."""
+    file = path.open("w", encoding="ascii")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ConfigError(
+            [f"{path.parent}  another collector is running on this folder; stop it, or give another `data`"]
+        ) from None
+    return file

@@ -1,0 +1,89 @@
+"""The core reader: takes batches out of the journal, and ticks, through the stages of pipeline.py."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from caretaker_collector import state
+from caretaker_collector.journal import Journal
+from caretaker_collector.ledger import Ledger
+from caretaker_collector.memory import Memory
+from caretaker_collector.pipeline import Batch, Stage
+from caretaker_collector.receiver import retrying
+from caretaker_collector.stages.keep import CORE
+from caretaker_contract.clock import Clock
+
+log = structlog.get_logger()
+
+BATCH = 2_000
+
+
+class Core:
+    """Runs the stages in order, one batch after the other."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        db: sqlite3.Connection,
+        memory: Memory,
+        ledger: Ledger,
+        stages: Sequence[Stage],
+        clock: Clock,
+        tick_s: float,
+    ) -> None:
+        self._journal = journal
+        self._db = db
+        self._memory = memory
+        self._ledger = ledger
+        self._stages = stages
+        self._clock = clock
+        self._tick_ms = int(tick_s * 1000)
+        self._next_tick_ms = clock.now_ms()
+        self.position = state.position(db, CORE)
+        self.ticked_ms = 0
+        """Collector time of the last tick that went through: an old one means that the rules loop stands still."""
+        self.problem = ""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await retrying(self._once, self._note)
+
+    def _note(self, problem: str) -> None:
+        """A batch could not be kept: memory goes back to the file, and the journal replays what came after."""
+        if problem != self.problem:
+            log.error("the core stands still; retrying", reason=problem)
+        self.problem = problem
+        try:
+            self._memory.reload(self._db)
+            self._ledger.load()
+            self.position = state.position(self._db, CORE)
+        except sqlite3.Error as error:
+            log.error("state file cannot be read", reason=str(error))
+
+    async def _once(self, succeeded: Callable[[], None]) -> None:
+        while True:
+            if not await self.step():
+                wait_ms = max(0, self._next_tick_ms - self._clock.now_ms())
+                await self._journal.wait(self.position, timeout_s=max(0.001, self._clock.real_s(wait_ms / 1000)))
+            self.problem = ""
+            succeeded()
+
+    async def step(self) -> bool:
+        """One batch or tick; False when there was neither. Unavailable when it could not be kept."""
+        records = await self._journal.read(self.position, BATCH)
+        now_ms = self._clock.now_ms()
+        tick = now_ms >= self._next_tick_ms
+        if not records and not tick:
+            return False
+        position = records[-1].pos if records else self.position
+        more = self._journal.last > position
+        self._memory.behind_s = max(0, now_ms - records[-1].received_ms) / 1000 if records and more else 0.0
+        batch = Batch(now_ms=now_ms, records=records, tick=tick, position=position)
+        for stage in self._stages:
+            await stage.run(batch)
+        self.position = position
+        if tick:
+            self.ticked_ms = now_ms
+            self._next_tick_ms = now_ms + self._tick_ms
+        return True

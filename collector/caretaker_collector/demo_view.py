@@ -1,0 +1,224 @@
+"""What the demo shows on a terminal: the fleet, the stream, energy, and the newest decisions with their reasons."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import msgspec
+from caretaker_contract.messages import Meters, PowerState
+from caretaker_contract.topics import Address
+from caretaker_rules.energy import Decision, Verdict
+from caretaker_rules.reasons import Why, duration
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from caretaker_collector.http import fleet_states
+
+if TYPE_CHECKING:
+    from caretaker_collector.demo import Demo, DemoResult
+
+SHOWN = (PowerState.IN_USE, PowerState.IDLE, PowerState.ASLEEP, PowerState.OFF, PowerState.LOST, PowerState.UNKNOWN)
+STYLES = {
+    PowerState.IN_USE: "green",
+    PowerState.IDLE: "yellow",
+    PowerState.ASLEEP: "cyan",
+    PowerState.OFF: "blue",
+    PowerState.LOST: "bold red",
+    PowerState.UNKNOWN: "magenta",
+}
+EVENTS = 10
+ENDINGS = {
+    "done": "green",
+    "vetoed": "yellow",
+    "failed": "red",
+    "refused": "yellow",
+    "no_answer": "red",
+    "expired": "red",
+}
+
+
+def look_at_this_first(demo: "Demo") -> str:
+    """Five lines for a newcomer."""
+    http = demo.collector.settings.http
+    where = demo.out.name
+    return (
+        "Look at this first\n"
+        f"  1 two schools and this machine live {demo.clock.speed:.0f} times as fast; watch idle machines being asked to go\n"
+        "  2 why was one switched off, or left on?   caretaker why ash/ict3-07    (also ash/this-machine)\n"
+        "  3 keep a room on:                         caretaker hold ash/ict3 --until 18:00 --reason club\n"
+        "  4 stop everything, and go on:             caretaker stop all --reason look; caretaker resume all\n"
+        f"  5 its own health: http://{http.host}:{http.port}/healthz and /metrics; all files are in {where}/\n"
+    )
+
+
+async def watch(demo: "Demo", quiet: bool) -> None:
+    """Redraw twice a second on a terminal; elsewhere say a line every few seconds; nothing when `quiet`."""
+    screen = Screen(demo)
+    if quiet:
+        return
+    console = Console()
+    if console.is_terminal:
+        with Live(screen.draw(), console=console, refresh_per_second=4, transient=False) as live:
+            while True:
+                await asyncio.sleep(0.5)
+                live.update(screen.draw())
+    while True:
+        await asyncio.sleep(5)
+        sys.stdout.write(screen.line() + "\n")
+        sys.stdout.flush()
+
+
+class Screen:
+    """Draws the state of a running demo."""
+
+    def __init__(self, demo: "Demo") -> None:
+        self._demo = demo
+        self._collector = demo.collector
+        self._first_meters: dict[Address, Meters] = {}
+
+    def draw(self) -> Group:
+        """The whole screen."""
+        return Group(self._head(), self._fleet(), *self._figures(), Text(""), *self._events())
+
+    def line(self) -> str:
+        """One line for a log."""
+        counts = self._collector.memory.counts
+        states = self._states()
+        words = "  ".join(f"{state.value.replace('_', ' ')} {states[state]}" for state in SHOWN if states[state])
+        return (
+            f"{self._now():%a %d %b %H:%M:%S}  {words}  reports {counts['reports']}  sent {counts['commands_sent']}  "
+            f"lag {self._collector.lag}"
+        )
+
+    def _states(self) -> Counter[PowerState]:
+        return Counter(fleet_states(self._collector).values())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._demo.clock.now_ms() / 1000, ZoneInfo("Europe/London"))
+
+    def _head(self) -> Text:
+        estate = self._collector.estate
+        return Text(
+            f"Caretaker demo · {len(estate.schools)} schools · {len(estate.devices)} machines · "
+            f"clock x{self._demo.clock.speed:.0f} · {self._now():%a %d %b %Y %H:%M:%S}      Ctrl-C to end",
+            style="bold",
+        )
+
+    def _fleet(self) -> Text:
+        states = self._states()
+        text = Text("fleet    ")
+        for state in SHOWN:
+            number = states[state]
+            if number or state in (PowerState.IN_USE, PowerState.IDLE, PowerState.OFF):
+                text.append(f"{state.value.replace('_', ' ')} {number} ")
+                text.append("#" * max(1 if number else 0, round(number / 8)) + "   ", style=STYLES[state])
+        return text
+
+    def _figures(self) -> Iterator[Text]:
+        memory, collector = self._collector.memory, self._collector
+        counts = memory.counts
+        yield Text(
+            f"stream   reports {counts['reports']:,}   stored {counts['points_written']:,} points   "
+            f"quarantined {counts['quarantined']}   dropped {counts['dropped']}   "
+            f"missing {memory.missing_count()}   gaps closed {counts['gaps_closed']}   lag {collector.lag}"
+        )
+        power_w, used_wh = self._energy()
+        yield Text(
+            f"energy   now {power_w / 1000:.1f} kW   used since the demo began {used_wh / 1000:.1f} kWh   "
+            "(watts of each class, not metered)"
+        )
+        yield Text("here     " + self._this_machine())
+        problems = collector.problems()
+        if problems:
+            yield Text("trouble  " + "; ".join(f"{part}: {reason}" for part, reason in problems.items()), style="red")
+
+    def _energy(self) -> tuple[float, float]:
+        """(W drawn now, Wh since the start) of devices that are on, by the watts of their class."""
+        estate, power_w, used_wh = self._collector.estate, 0.0, 0.0
+        for address, entry in self._collector.memory.entries.items():
+            device, telemetry = estate.devices.get(address), entry.tracked.telemetry
+            if device is None or telemetry is None:
+                continue
+            watts = estate.classes[device.device_class]
+            by_state = {
+                PowerState.IN_USE: watts.watts_in_use,
+                PowerState.IDLE: watts.watts_idle,
+                PowerState.ASLEEP: watts.watts_asleep,
+                PowerState.OFF: watts.watts_off,
+            }
+            power_w += by_state.get(entry.tracked.presence.state, 0.0)
+            first = self._first_meters.setdefault(address, telemetry.meters)
+            now = telemetry.meters
+            used_wh += (
+                (now.in_use_s - first.in_use_s) * watts.watts_in_use
+                + (now.idle_s - first.idle_s) * watts.watts_idle
+                + (now.asleep_s - first.asleep_s) * watts.watts_asleep
+            ) / 3600
+        return power_w, used_wh
+
+    def _this_machine(self) -> str:
+        from caretaker_collector.demo import THIS_MACHINE
+
+        entry = self._collector.memory.entries.get(THIS_MACHINE)
+        if entry is None or entry.tracked.telemetry is None:
+            return "this machine's agent is starting"
+        gauges = entry.tracked.telemetry.gauges
+        idle = f"idle {duration(gauges.idle_s)}" if gauges.idle_s is not None else "cannot tell idle time, so in use"
+        up = f", up {duration(gauges.uptime_s)}" if gauges.uptime_s is not None else ""
+        return f"this machine: {entry.tracked.presence.state.value.replace('_', ' ')} ({idle}){up}"
+
+    def _events(self) -> Iterator[Text]:
+        rows = self._collector.db.execute(
+            "SELECT decided_ms, school, device, verb, status, reason, body FROM commands ORDER BY decided_ms DESC LIMIT ?",
+            (EVENTS,),
+        ).fetchall()
+        decisions = self._collector.db.execute(
+            "SELECT decision FROM decisions ORDER BY id DESC LIMIT 400"
+        ).fetchall()
+        told = [msgspec.json.decode(blob, type=Decision) for (blob,) in decisions]
+        reasons = {(d.device, d.at_ms): d for d in told}
+        shown: list[tuple[int, Text]] = []
+        for decided_ms, school, device, verb, status, reason, _ in rows:
+            decision = reasons.get((Address(school, device), decided_ms))
+            why = "; ".join(str(r) for r in decision.reasons[:3]) if decision else ""
+            text = Text(f"{self._clock(decided_ms)} {school}/{device:<12} {verb.replace('_', ' '):<10} {why}  ")
+            note = f" ({reason.replace('_', ' ')})" if reason not in ("", "none") else ""
+            text.append(status.replace("_", " ") + note, style=ENDINGS.get(status, "bold"))
+            shown.append((decided_ms, text))
+        kept_on = [d for d in told if d.verdict is Verdict.LEFT_ON and _telling(d)][: EVENTS // 2]
+        for decision in kept_on:
+            why = "; ".join(str(reason) for reason in decision.reasons[:2])
+            text = Text(f"{self._clock(decision.at_ms)} {decision.device!s:<16} left on    {why}", style="dim")
+            shown.append((decision.at_ms, text))
+        shown.sort(key=lambda pair: pair[0])
+        for _, text in shown[-EVENTS - EVENTS // 2 :]:
+            text.no_wrap = True
+            text.overflow = "ellipsis"
+            yield text
+
+    def _clock(self, at_ms: int) -> str:
+        return f"{datetime.fromtimestamp(at_ms / 1000, ZoneInfo('Europe/London')):%H:%M:%S}"
+
+
+def _telling(decision: Decision) -> bool:
+    """Whether a decision to leave on says more than "somebody uses it"."""
+    dull = {Why.IN_USE, Why.NOT_IDLE_LONG_ENOUGH, Why.OUTSIDE_RULE_HOURS, Why.NO_RULE, Why.ALWAYS_ON}
+    return not dull & {reason.why for reason in decision.reasons}
+
+
+def summary(demo: "Demo", result: "DemoResult") -> str:
+    """The last words, after the drain."""
+    outcomes = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in sorted(result.outcomes.items()))
+    agree = "all stored" if result.published == result.stored else "NOT the same: see caretaker quarantine"
+    return (
+        f"\n{result.devices} devices made {result.published:,} numbered messages; {result.stored:,} are stored: {agree}\n"
+        f"{result.commands_sent} commands sent: {outcomes or 'none'}\n"
+        f"machines switched off while somebody used them, by the simulator's own record: {result.unsafe}\n"
+        f"kept in {demo.out.name}/: try `caretaker why ash/ict3-07`\n"
+    )
+

@@ -1,0 +1,129 @@
+"""/healthz and /metrics: how the collector itself is doing."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import uvicorn
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector as PrometheusCollector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from caretaker_collector.version import VERSION
+from caretaker_contract.errors import ConfigError
+from caretaker_contract.messages import PowerState
+from caretaker_contract.topics import Address
+
+if TYPE_CHECKING:
+    from caretaker_collector.app import Collector
+
+_COUNTERS = {
+    "received": "Messages read from the journal by the core.",
+    "reports": "Different reports that came.",
+    "outcomes": "Different outcomes of commands that came.",
+    "duplicates": "Numbered messages that had come before.",
+    "quarantined": "Messages put aside because they break the contract or the store refuses them.",
+    "dropped": "Numbered messages that their device no longer has.",
+    "gaps_closed": "Times that a device's missing numbers all came.",
+    "replays_asked": "Requests to a device to send missing numbers again.",
+    "commands_sent": "Commands sent to machines (without replay requests).",
+    "points_written": "Points that the store has taken.",
+}
+
+
+class _Own(PrometheusCollector):
+    """Reads the running collector at each scrape. Bounded labels: never a device."""
+
+    def __init__(self, collector: "Collector") -> None:
+        self._collector = collector
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        collector, memory = self._collector, self._collector.memory
+        yield InfoMetricFamily("caretaker_build", "Version of the collector.", {"version": VERSION})
+        for name, meaning in _COUNTERS.items():
+            yield CounterMetricFamily(f"caretaker_{name}", meaning, memory.counts[name])
+        problems = collector.problems()
+        up = GaugeMetricFamily("caretaker_part_up", "1 while a part of the collector works.", labels=["part"])
+        for part in ("broker", "store", "core", "rules"):
+            up.add_metric([part], 0.0 if part in problems else 1.0)
+        yield up
+        last = collector.journal.last
+        lag = GaugeMetricFamily(
+            "caretaker_journal_lag_records", "Records that a reader has not dealt with.", labels=["reader"]
+        )
+        lag.add_metric(["core"], last - collector.core.position)
+        lag.add_metric(["recorder"], last - collector.recorder.position)
+        yield lag
+        yield GaugeMetricFamily(
+            "caretaker_behind_seconds", "Age of the newest message the core has read.", memory.behind_s
+        )
+        yield GaugeMetricFamily("caretaker_missing_messages", "Numbers asked for again.", memory.missing_count())
+        ticked = GaugeMetricFamily("caretaker_rules_last_run_timestamp_seconds", "When the rules last ran.")
+        ticked.add_metric([], collector.core.ticked_ms / 1000)
+        yield ticked
+        states = GaugeMetricFamily("caretaker_devices", "Devices by power state.", labels=["state"])
+        tally = dict.fromkeys(PowerState, 0)
+        for state in fleet_states(collector).values():
+            tally[state] += 1
+        for state, number in tally.items():
+            states.add_metric([state.value], number)
+        yield states
+
+
+def fleet_states(collector: "Collector") -> dict[Address, PowerState]:
+    """Power state of every device: those of the register, and those only heard of."""
+    states = dict.fromkeys(collector.estate.devices, PowerState.UNKNOWN)
+    states.update((address, entry.tracked.presence.state) for address, entry in collector.memory.entries.items())
+    return states
+
+
+def application(collector: "Collector") -> Starlette:
+    """The web application of one collector."""
+    registry = CollectorRegistry()
+    registry.register(_Own(collector))
+
+    async def healthz(_: Request) -> Response:
+        problems = collector.problems()
+        body = {
+            "status": "failing" if problems else "ok",
+            "problems": problems,
+            "lag_records": collector.lag,
+            "behind_s": collector.memory.behind_s,
+            "devices": len(collector.memory.entries),
+            "version": VERSION,
+        }
+        return JSONResponse(body, status_code=503 if problems else 200)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the command that runs us decides when to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket to serve on; ConfigError when it is taken."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise ConfigError([f"[http]  {host}:{port} cannot be used: {error.strerror}; choose another port"]) from error
+
+
+async def serve(collector: "Collector", listening: socket.socket) -> None:
+    """Serve until cancelled."""
+    config = uvicorn.Config(application(collector), log_level="warning", access_log=False, lifespan="off")
+    await _Server(config).serve(sockets=[listening])

@@ -1,0 +1,73 @@
+"""Every kind of TOML file that people write, and `collector.toml`'s own declaration.
+
+A declaration *is* the parser: keys, types, limits and defaults come from it. A field without a default must be given.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from caretaker_agent import settings as agent
+from caretaker_collector.stores.settings import StoreSettings
+from caretaker_rules.model import EstateFile, Written
+from caretaker_rules.policy import PolicyFile
+from caretaker_rules.presence import PresenceSettings
+
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+File = Annotated[str, Meta(min_length=1)]
+
+
+class BrokerSettings(Written, frozen=True, kw_only=True):
+    """[broker]: where messages come from. With `ca`, the connection is encrypted and the broker has to prove itself."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Port = 1883
+    ca_file: File | None = field(name="ca", default=None)  # certificates of the authority that signed the broker's
+    certificate_file: File | None = field(name="certificate", default=None)  # our own, where the broker asks for one
+    key_file: File | None = field(name="key", default=None)
+    username: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    password_file: File | None = None  # its first line is the password
+    client_id: Annotated[str, Meta(min_length=1, max_length=60)] = "caretaker-collector"
+
+
+class HttpSettings(Written, frozen=True, kw_only=True):
+    """Where /healthz and /metrics are served."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8600
+
+
+class JournalSettings(Written, frozen=True, kw_only=True):
+    """How long messages are kept for replay, and how long a commit gathers them (milliseconds)."""
+
+    keep_days: Annotated[int, Meta(ge=1, le=3660)] = 35
+    commit_ms: Annotated[int, Meta(ge=1, le=1000)] = 20
+
+
+class SigningSettings(Written, frozen=True, kw_only=True):
+    """The private key that commands are signed with: 64 hex digits in a file that only the collector can read."""
+
+    key_file: File
+
+
+class CollectorSettings(Written, frozen=True, kw_only=True):
+    """`collector.toml`, as written. Without [signing] the collector decides and records, but commands nothing."""
+
+    estate: File
+    data: File  # folder for journal.db, state.db and the SQLite store
+    broker: BrokerSettings = BrokerSettings()
+    store: StoreSettings = StoreSettings()
+    presence: PresenceSettings = PresenceSettings()
+    http: HttpSettings = HttpSettings()
+    journal: JournalSettings = JournalSettings()
+    signing: SigningSettings | None = None
+    tick_s: Annotated[float, Meta(ge=0.1, le=3600)] = 30.0  # how often rules are asked, on the collector's clock
+
+
+KINDS: dict[str, type[Struct]] = {
+    "estate": EstateFile,
+    "collector": CollectorSettings,
+    "policy": PolicyFile,
+    "agent": agent.Settings,
+}
+"""Every kind of TOML file that Caretaker reads."""

@@ -1,0 +1,197 @@
+"""The ledger: what was decided and why, what was asked of machines, and what came of it. Nothing is ever deleted.
+
+A command goes decided -> sending -> sent, each written before the next thing happens. `sending` is written before the
+message leaves, so a crash in between may lose a command (it expires; the machine stays on) but never send it twice.
+"""
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from caretaker_collector import state
+from caretaker_contract.errors import Unavailable
+from caretaker_contract.messages import FINAL_STEPS, POWER_VERBS, Command, Outcome, Step, Verb
+from caretaker_contract.topics import Address
+from caretaker_rules.model import Asked, Hold, Stop
+
+if TYPE_CHECKING:
+    from caretaker_collector.memory import Memory
+    from caretaker_collector.pipeline import Batch
+
+ANSWER_MARGIN_MS = 120_000
+"""How long after expiry and countdown an answer may still come before the command counts as unanswered."""
+LONGEST_WARNING_MS = 3_600_000
+RECENT_MS = 3_600_000
+_ORDER = {step: i for i, step in enumerate(Step)}
+
+
+class LedgerCommand(Struct, frozen=True, kw_only=True):
+    """A command with what the limits need to know of it."""
+
+    command: Command
+    address: Address
+    room: str
+    rule: str
+
+
+class Ledger:
+    """Decisions, commands, holds and stops, in the state file; what rules need of them is kept in memory as well."""
+
+    def __init__(self, db: sqlite3.Connection, memory: "Memory", may_command: bool = True) -> None:
+        self._db = db
+        self._may_command = may_command
+        self._memory = memory
+        self._sends: dict[str, list[tuple[int, str]]] = {}  # school -> (when, room) of the last hour
+        self.load()
+
+    def load(self) -> None:
+        """Fill the memory with the newest command of each device."""
+        self._sends.clear()
+        rows = self._db.execute(
+            "SELECT school, device, verb, decided_ms, expires_ms, status, step_ms, body FROM commands "
+            "ORDER BY decided_ms"
+        )
+        for school, device, verb, decided_ms, expires_ms, status, step_ms, body in rows:
+            address = Address(school, device)
+            if Verb(verb) in POWER_VERBS:
+                step = Step(status) if status in _ORDER else None
+                self._memory.asked[address] = Asked(
+                    verb=Verb(verb), asked_ms=decided_ms, expires_ms=expires_ms, step=step, step_ms=step_ms
+                )
+                room = msgspec.json.decode(body, type=LedgerCommand).room
+                self._sends.setdefault(school, []).append((decided_ms, room))
+
+    # -- from the core reader, within its transaction ------------------------------------------------------------------
+
+    def hear(self, address: Address, outcome: Outcome) -> None:
+        """Note in memory how far the device's newest command has come."""
+        asked = self._memory.asked.get(address)
+        if asked is not None and outcome.verb in POWER_VERBS and _later(outcome.step, asked.step):
+            self._memory.asked[address] = Asked(
+                verb=asked.verb,
+                asked_ms=asked.asked_ms,
+                expires_ms=asked.expires_ms,
+                step=outcome.step,
+                step_ms=max(outcome.at_ms, asked.asked_ms),
+            )
+
+    def write(self, batch: "Batch") -> None:
+        """Append the batch's decisions, commands and outcomes. Part of the caller's transaction."""
+        self._db.executemany(
+            "INSERT INTO decisions (school, device, at_ms, decision) VALUES (?, ?, ?, ?)",
+            [(d.device.school, d.device.device, d.at_ms, msgspec.json.encode(d)) for d in batch.decisions],
+        )
+        for entry in batch.commands:
+            made = self._db.execute(
+                "INSERT OR IGNORE INTO commands (id, school, device, verb, rule, decided_ms, expires_ms, body, status) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'decided')",
+                (
+                    entry.command.id,
+                    entry.address.school,
+                    entry.address.device,
+                    entry.command.verb.value,
+                    entry.rule,
+                    entry.command.issued_ms,
+                    entry.command.expires_ms,
+                    msgspec.json.encode(entry),
+                ),
+            ).rowcount
+            if made and entry.command.verb in POWER_VERBS:
+                self._memory.asked[entry.address] = Asked(
+                    verb=entry.command.verb, asked_ms=entry.command.issued_ms, expires_ms=entry.command.expires_ms
+                )
+                self._sends.setdefault(entry.address.school, []).append((entry.command.issued_ms, entry.room))
+        for _, outcome in batch.outcomes:
+            self._write_step(outcome)
+        self._db.executemany(
+            "INSERT INTO checks VALUES (?, ?) ON CONFLICT (school) DO UPDATE SET at_ms = excluded.at_ms",
+            [(school, batch.now_ms) for school in batch.checked],
+        )
+
+    def _write_step(self, outcome: Outcome) -> None:
+        row = self._db.execute("SELECT status FROM commands WHERE id = ?", (outcome.command,)).fetchone()
+        if row is None:
+            return  # a replay request, or an answer to a command of another collector: kept in the store only
+        self._db.execute(
+            "INSERT OR IGNORE INTO command_steps VALUES (?, ?, ?, ?)",
+            (outcome.command, outcome.at_ms, outcome.step.value, outcome.reason.value),
+        )
+        if _later(outcome.step, Step(row[0]) if row[0] in _ORDER else None):
+            self._db.execute(
+                "UPDATE commands SET status = ?, step_ms = ?, reason = ? WHERE id = ?",
+                (outcome.step.value, outcome.at_ms, outcome.reason.value, outcome.command),
+            )
+
+    # -- for the rules -------------------------------------------------------------------------------------------------
+
+    def recent_sends(self, school: str, now_ms: int) -> list[tuple[int, str]]:
+        """(when, room) of power commands to this school within the last hour, oldest first."""
+        sends = [sent for sent in self._sends.get(school, ()) if sent[0] > now_ms - RECENT_MS]
+        self._sends[school] = sends
+        return sends
+
+    def holds(self, now_ms: int) -> list[Hold]:
+        """Holds and freezes in force, read anew: another process may have written them a moment ago."""
+        return [
+            Hold(id=i, kind=kind, school=school, room=room, device=device, from_ms=begin, until_ms=until, reason=reason)
+            for i, kind, school, room, device, begin, until, reason in self._db.execute(
+                "SELECT id, kind, school, room, device, from_ms, until_ms, reason FROM holds "
+                "WHERE ended_ms IS NULL AND from_ms <= ? AND until_ms > ?",
+                (now_ms, now_ms),
+            )
+        ]
+
+    def stops(self) -> list[Stop]:
+        """Stop switches that are on, read anew. Without a signing key the whole estate counts as stopped."""
+        keyless = Stop(school=None, room=None, since_ms=0, reason="no signing key in collector.toml")
+        return ([] if self._may_command else [keyless]) + [
+            Stop(school=school, room=room, since_ms=since, reason=reason)
+            for school, room, since, reason in self._db.execute(
+                "SELECT school, room, since_ms, reason FROM stops WHERE ended_ms IS NULL"
+            )
+        ]
+
+    # -- for the doer --------------------------------------------------------------------------------------------------
+
+    def to_send(self, now_ms: int) -> list[LedgerCommand]:
+        """Commands that nobody has tried to send and that still apply, oldest first."""
+        rows = self._db.execute(
+            "SELECT body FROM commands WHERE status = 'decided' AND expires_ms > ? ORDER BY decided_ms, id", (now_ms,)
+        )
+        return [msgspec.json.decode(body, type=LedgerCommand) for (body,) in rows]
+
+    def mark(self, command: str, status: str, now_ms: int) -> None:
+        """Write how far the sending has come, on disk when this returns."""
+        try:
+            self._db.execute("UPDATE commands SET status = ?, sent_ms = ? WHERE id = ?", (status, now_ms, command))
+        except sqlite3.Error as error:
+            raise Unavailable(f"state file: {error}") from error
+
+    def close_unanswered(self, now_ms: int) -> None:
+        """Commands whose time is over without a final answer become `expired` (never sent) or `no_answer`."""
+        self._db.execute(
+            "UPDATE commands SET step_ms = ?, "
+            "status = CASE WHEN status = 'decided' THEN 'expired' ELSE 'no_answer' END "
+            "WHERE status IN ('decided', 'sending', 'sent') AND expires_ms < ? "
+            "OR status IN ('received', 'warned') AND expires_ms < ?",
+            (now_ms, now_ms - ANSWER_MARGIN_MS, now_ms - ANSWER_MARGIN_MS - LONGEST_WARNING_MS),
+        )
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter of the doer's, on disk and in memory."""
+        state.count(self._db, name, by)
+        self._memory.counts[name] += by
+
+    def outcomes_by_kind(self) -> dict[str, int]:
+        """How many commands stand at each status."""
+        rows = self._db.execute("SELECT status, count(*) FROM commands WHERE verb != 'replay' GROUP BY status")
+        return {str(status): int(number) for status, number in rows}
+
+
+def _later(step: Step, than: Step | None) -> bool:
+    """Whether `step` is further than what is known; a final step is never replaced (order does not matter, I2)."""
+    if than is None:
+        return True
+    return than not in FINAL_STEPS and _ORDER[step] > _ORDER[than]

@@ -1,0 +1,59 @@
+"""The order of work, written once.
+
+    receive -> journal -> decode -> deduplicate -> track -> decide -> keep -> act        (the core reader)
+                       \\-> decode -> record                                             (the recorder)
+
+`receive` (bus_mqtt.py) and `journal` (journal.py) run in receiver.py, before a message is acknowledged. Everything
+behind the journal is a reader with a saved position, so any of it may stop, fall behind or be killed: it goes on where
+it was. A stage drops, enriches or records what is in the batch; each has a file of its own in stages/.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from caretaker_rules.energy import Decision
+
+from caretaker_collector.journal import Record
+from caretaker_collector.ledger import LedgerCommand
+from caretaker_collector.memory import Entry
+from caretaker_contract.errors import ContractError
+from caretaker_contract.messages import Message, Outcome
+from caretaker_contract.topics import Address
+from caretaker_rules.model import Transition
+
+
+@dataclass(slots=True)
+class Received:
+    """A decoded message with its sender and collector time."""
+
+    address: Address
+    message: Message
+    received_ms: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What flows through the core's stages: some journal records, or none on a mere tick."""
+
+    now_ms: int
+    records: list[Record]
+    tick: bool
+    position: int  # of the last record, or of the batch before
+    messages: list[Received] = field(default_factory=list)
+    quarantined: list[tuple[Record, ContractError]] = field(default_factory=list)
+    touched: dict[Address, Entry] = field(default_factory=dict)
+    inferred: list[tuple[Address, Transition]] = field(default_factory=list)  # lost and found, seen by no report
+    outcomes: list[tuple[Address, Outcome]] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)  # those that differ from what `why` already has
+    commands: list[LedgerCommand] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)  # schools whose rules ran
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Stage(Protocol):
+    """One step of the pipeline."""
+
+    async def run(self, batch: Batch) -> None:
+        """Work on the batch in place."""
+        ...

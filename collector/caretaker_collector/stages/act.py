@@ -1,0 +1,116 @@
+"""act: send what the ledger says has to be sent, once; and ask devices for numbers that have not come.
+
+Before each single send the stop switch is read again, so that a person's stop takes effect between two machines.
+"""
+
+import hashlib
+import math
+
+import structlog
+from caretaker_rules.limits import is_stopped
+from nacl.signing import SigningKey
+
+from caretaker_collector.ledger import Ledger
+from caretaker_collector.memory import Memory
+from caretaker_collector.pipeline import Batch
+from caretaker_contract.clock import Clock
+from caretaker_contract.errors import Unavailable
+from caretaker_contract.messages import Command, Range, Verb
+from caretaker_contract.signing import sign
+from caretaker_contract.topics import Address, Kind
+from caretaker_rules.ports import BusLink
+
+log = structlog.get_logger()
+
+REPLAY_LIFE_MS = 120_000
+RANGES_A_TIME = 50
+NUMBERS_A_TIME = 2_000
+REPLAYS_A_TICK = 200
+"""How many devices are asked in one tick: a whole school coming back must not swamp the broker."""
+BACKOFF_MS = 60_000
+BACKOFF_MAX_MS = 3_600_000
+
+
+class Outlet:
+    """The present way to the broker; `link` is None while there is none."""
+
+    def __init__(self) -> None:
+        self.link: BusLink | None = None
+
+
+class Act:
+    """The only place from which a command leaves."""
+
+    def __init__(self, memory: Memory, ledger: Ledger, key: SigningKey, outlet: Outlet, clock: Clock) -> None:
+        self._memory = memory
+        self._ledger = ledger
+        self._key = key
+        self._outlet = outlet
+        self._clock = clock
+
+    async def run(self, batch: Batch) -> None:
+        """Send what is due. A broken link leaves it for the next tick, until it expires."""
+        if not batch.tick or self._outlet.link is None:
+            return
+        try:
+            await self._send_commands(self._outlet.link)
+            await self._ask_for_missing(self._outlet.link, batch.now_ms)
+        except Unavailable as error:
+            log.warning("could not send; what still applies is tried again", reason=str(error))
+        self._ledger.close_unanswered(batch.now_ms)
+
+    async def _send_commands(self, link: BusLink) -> None:
+        for entry in self._ledger.to_send(self._clock.now_ms()):
+            now_ms = self._clock.now_ms()
+            if entry.command.expires_ms <= now_ms or is_stopped(self._ledger.stops(), entry.address.school, entry.room):
+                continue
+            self._ledger.mark(entry.command.id, "sending", now_ms)
+            await self._publish(link, entry.address, entry.command)
+            self._ledger.mark(entry.command.id, "sent", now_ms)
+            self._ledger.count("commands_sent")
+
+    async def _ask_for_missing(self, link: BusLink, now_ms: int) -> None:
+        asked = 0
+        for address, plan in list(self._memory.replays.items()):
+            if plan.next_ms > now_ms:
+                continue
+            if asked == REPLAYS_A_TICK:
+                return
+            ranges = self._missing(address)
+            if not ranges:
+                self._memory.replays.pop(address, None)
+                continue
+            command = Command(
+                id=_replay_id(address, ranges, now_ms),
+                device=str(address),
+                verb=Verb.REPLAY,
+                issued_ms=now_ms,
+                expires_ms=now_ms + REPLAY_LIFE_MS,
+                ranges=ranges,
+            )
+            await self._publish(link, address, command)
+            plan.next_ms = now_ms + min(BACKOFF_MS * 2**plan.attempts, BACKOFF_MAX_MS)
+            plan.attempts = min(plan.attempts + 1, 10)
+            self._ledger.count("replays_asked")
+            asked += 1
+
+    def _missing(self, address: Address) -> list[Range]:
+        """The newest missing numbers of a device, as many as one request may ask for."""
+        ranges: list[Range] = []
+        left = NUMBERS_A_TIME
+        for numbering in reversed(self._memory.entries[address].numberings.epochs):
+            for boot, first, last in numbering.missing(RANGES_A_TIME - len(ranges)):
+                if left <= 0:
+                    return ranges
+                first = max(first, last - left + 1)
+                left -= last - first + 1
+                ranges.append(Range(numbering.epoch, boot, first, last))
+        return ranges
+
+    async def _publish(self, link: BusLink, address: Address, command: Command) -> None:
+        life_s = self._clock.real_s((command.expires_ms - command.issued_ms) / 1000)
+        await link.publish(address.topic(Kind.COMMAND), sign(command, self._key), max(1, math.ceil(life_s)))
+
+
+def _replay_id(address: Address, ranges: list[Range], now_ms: int) -> str:
+    return hashlib.blake2b(f"{address}|{ranges}|{now_ms}".encode(), digest_size=16).hexdigest()

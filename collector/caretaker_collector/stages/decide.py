@@ -1,0 +1,94 @@
+"""decide: run each school's policy over what is known, on every tick. Returns decisions, does nothing."""
+
+import hashlib
+from collections.abc import Mapping
+
+from caretaker_rules.energy import Decision, Snapshot
+from caretaker_rules.policy import Policy
+
+from caretaker_collector.ledger import Ledger, LedgerCommand
+from caretaker_collector.memory import Memory
+from caretaker_collector.pipeline import Batch
+from caretaker_contract.messages import POWER_VERBS, Cause, Command, Verb
+from caretaker_contract.topics import Address
+from caretaker_rules import energy
+from caretaker_rules.model import Device, Estate, Tracked
+
+COMMAND_LIFE_MS = 90_000
+"""How long a machine may take to receive a command; after that nobody knows whether it still applies."""
+NEVER_HEARD = Tracked()
+
+
+class Decide:
+    """The rules loop."""
+
+    def __init__(self, memory: Memory, ledger: Ledger, estate: Estate, policies: Mapping[str, Policy]) -> None:
+        self._memory = memory
+        self._ledger = ledger
+        self._estate = estate
+        self._policies = policies
+        self._devices: dict[str, list[Device]] = {name: [] for name in estate.schools}
+        for device in estate.devices.values():
+            self._devices[device.school].append(device)
+
+    async def run(self, batch: Batch) -> None:
+        """Fill `decisions` with what changed and `commands` with what has to be sent."""
+        if not batch.tick:
+            return
+        for name, policy in self._policies.items():
+            for decision in energy.decide(self._snapshot(name, batch.now_ms), policy, batch.now_ms):
+                self._keep(decision, batch)
+            batch.checked.append(name)
+
+    def _snapshot(self, school: str, now_ms: int) -> Snapshot:
+        memory = self._memory
+        machines = []
+        for device in self._devices[school]:
+            entry = memory.entries.get(device.address)
+            machines.append((device, entry.tracked if entry else NEVER_HEARD))
+        return Snapshot(
+            school=self._estate.schools[school],
+            classes=self._estate.classes,
+            machines=machines,
+            asked=memory.asked,
+            holds=[hold for hold in self._ledger.holds(now_ms) if hold.school == school],
+            stops=self._ledger.stops(),
+            # Without a broker the newest data are as old as the link is broken: say so, and nothing is switched.
+            behind_s=memory.behind_s if memory.connected_since_ms else float("inf"),
+            recent_sends_ms=self._ledger.recent_sends(school, now_ms),
+        )
+
+    def _keep(self, decision: Decision, batch: Batch) -> None:
+        verb = _VERBS.get(decision.verdict)
+        key = (decision.verdict, decision.rule, decision.policy_version, *(reason.why for reason in decision.reasons))
+        if verb is not None:
+            batch.decisions.append(decision)
+            batch.commands.append(self._command(decision, verb, batch.now_ms))
+        elif self._memory.verdicts.get(decision.device) != key:
+            batch.decisions.append(decision)
+        self._memory.verdicts[decision.device] = key
+
+    def _command(self, decision: Decision, verb: Verb, now_ms: int) -> LedgerCommand:
+        command = Command(
+            id=command_id(decision.device, decision.episode),
+            device=str(decision.device),
+            verb=verb,
+            issued_ms=now_ms,
+            expires_ms=now_ms + COMMAND_LIFE_MS,
+            cause=Cause.RULE,
+            warn_s=decision.warn_s,
+            idle_at_least_s=decision.idle_at_least_s,
+        )
+        device = self._estate.devices[decision.device]
+        return LedgerCommand(command=command, address=decision.device, room=device.room, rule=decision.rule)
+
+
+_VERBS: dict[energy.Verdict, Verb] = {
+    **{energy.Verdict(verb.value): verb for verb in POWER_VERBS},
+    energy.Verdict.WARN_ONLY: Verb.WARN,
+}
+
+
+def command_id(device: Address, episode: str) -> str:
+    """The same device and idle episode always give the same id, so deciding twice cannot send two commands."""
+    return hashlib.blake2b(f"{device}|{episode}".encode(), digest_size=16).hexdigest()

@@ -1,0 +1,125 @@
+"""record: the second reader of the journal; writes points to the store. A store that is down only makes it lag (I1)."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from caretaker_collector import state
+from caretaker_collector.journal import Journal, Record
+from caretaker_collector.memory import Memory
+from caretaker_collector.points import points_of
+from caretaker_collector.receiver import retrying
+from caretaker_collector.stages.decode import decoded
+from caretaker_collector.stages.keep import pending_point
+from caretaker_contract.errors import ContractError, Unavailable
+from caretaker_contract.messages import Report
+from caretaker_contract.metrics import Point
+from caretaker_rules.model import Estate
+from caretaker_rules.ports import Store
+
+log = structlog.get_logger()
+
+RECORDER = "recorder"
+BATCH = 5_000
+DAY_MS = 86_400_000
+
+
+class Recorder:
+    """Turns journal records into points, in batches; its position moves only when the store has them."""
+
+    def __init__(self, journal: Journal, db: sqlite3.Connection, store: Store, estate: Estate, memory: Memory) -> None:
+        self._journal = journal
+        self._db = db
+        self._store = store
+        self._estate = estate
+        self._memory = memory
+        self.position = state.position(db, RECORDER)
+        self.problem = ""
+        self._days: set[tuple[str, str]] = set()  # school-days that are already marked for the roll-up
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await retrying(self._once, self._note)
+
+    def _note(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("store not available; its position waits", reason=problem)
+        self.problem = problem
+
+    async def _once(self, succeeded: Callable[[], None]) -> None:
+        while True:
+            if not await self.step():
+                await self._journal.wait(self.position, timeout_s=1.0)
+            self.problem = ""
+            succeeded()
+
+    async def step(self) -> bool:
+        """Write what is there, at most one batch; False when there was nothing. Unavailable: nothing moved."""
+        records = await self._journal.read(self.position, BATCH)
+        pending = self._db.execute("SELECT id, point FROM pending_points ORDER BY id LIMIT ?", (BATCH,)).fetchall()
+        if not records and not pending:
+            return False
+        points: list[Point] = [pending_point(blob) for _, blob in pending]
+        sources: dict[int, Record] = {}
+        touched: set[tuple[str, str]] = set()
+        for record in records:
+            try:
+                address, _, message = decoded(record)
+            except ContractError:
+                continue  # the core reader has put it aside
+            made = points_of(message, address, record.received_ms, self._estate)
+            for point in made:
+                sources[id(point)] = record
+            points += made
+            if isinstance(message, Report):
+                touched.add((address.school, utc_day(message.at_ms)))
+        refused = await self._store.write(points)
+        counts = Counter({"points_written": len(points) - len(refused), "points_refused": len(refused)})
+        position = records[-1].pos if records else self.position
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for point, reason in refused:
+                counts["quarantined"] += self._quarantine(point, reason, sources.get(id(point)))
+            if pending:
+                self._db.execute("DELETE FROM pending_points WHERE id <= ?", (pending[-1][0],))
+            newest_ms = records[-1].received_ms if records else 0
+            self._db.executemany(
+                "INSERT INTO dirty_days VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                [(school, day, newest_ms) for school, day in touched - self._days],
+            )
+            for name, by in counts.items():
+                state.count(self._db, name, by)
+            state.save_position(self._db, RECORDER, position)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise Unavailable(f"state file: {error}") from error
+        self.position = position
+        self._days |= touched
+        self._memory.counts.update(counts)
+        return True
+
+    def forget_days(self, days: set[tuple[str, str]]) -> None:
+        """The roll-up has dealt with these; a later report marks them again."""
+        self._days -= days
+
+    def _quarantine(self, point: Point, reason: str, record: Record | None) -> int:
+        """Put the message behind a refused point aside; 1 when it was not there already."""
+        log.warning(
+            "the store refuses a point for good", measurement=point.measurement, device=point.tags, reason=reason
+        )
+        if record is None:
+            return 0
+        return self._db.execute(
+            "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)",
+            (record.pos, record.received_ms, record.topic, record.payload, "store", reason[:500]),
+        ).rowcount
+
+
+def utc_day(at_ms: int) -> str:
+    """The UTC date of a moment, as 2026-10-06."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()

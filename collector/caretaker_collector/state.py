@@ -1,0 +1,98 @@
+"""What the collector keeps beside the journal: one SQLite file with device states, positions, quarantine and ledger.
+
+Everything that follows from a batch of journal records is written in one transaction together with the position behind
+them. So after kill -9 the file shows the world as it was after some whole batch, and the journal replays the rest.
+People's records (holds, stops) are in the same file, and may be written by another process (`caretaker hold`).
+"""
+
+import sqlite3
+from pathlib import Path
+
+from caretaker_contract.errors import Unavailable
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS positions (reader TEXT PRIMARY KEY, pos INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS devices (
+    school TEXT NOT NULL, device TEXT NOT NULL, tracked BLOB NOT NULL, numberings BLOB NOT NULL,
+    PRIMARY KEY (school, device)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quarantine (
+    pos INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
+    field TEXT NOT NULL, reason TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS pending_points (id INTEGER PRIMARY KEY AUTOINCREMENT, point BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS dirty_days (
+    school TEXT NOT NULL, day TEXT NOT NULL, since_ms INTEGER NOT NULL, PRIMARY KEY (school, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS decisions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, school TEXT NOT NULL, device TEXT NOT NULL, at_ms INTEGER NOT NULL,
+    decision BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS decisions_by_device ON decisions (school, device, at_ms);
+CREATE TABLE IF NOT EXISTS commands (
+    id TEXT PRIMARY KEY, school TEXT NOT NULL, device TEXT NOT NULL, verb TEXT NOT NULL, rule TEXT NOT NULL,
+    decided_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, body BLOB NOT NULL, status TEXT NOT NULL,
+    sent_ms INTEGER NOT NULL DEFAULT 0, step_ms INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS commands_by_device ON commands (school, device, decided_ms);
+CREATE TABLE IF NOT EXISTS command_steps (
+    id TEXT NOT NULL, at_ms INTEGER NOT NULL, step TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (id, step)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS holds (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, school TEXT NOT NULL, room TEXT, device TEXT,
+    from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, ended_ms INTEGER, reason TEXT NOT NULL,
+    made_ms INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS stops (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, school TEXT, room TEXT, since_ms INTEGER NOT NULL, ended_ms INTEGER,
+    reason TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS checks (school TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+def open_state(path: Path, read_only: bool = False) -> sqlite3.Connection:
+    """The state file, made if it is not there. Unavailable when it cannot be opened."""
+    try:
+        if read_only:
+            db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=10)
+            db.execute("SELECT count(*) FROM positions")
+            return db
+        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+        db.execute("PRAGMA journal_mode = WAL")
+        # A power cut may take the newest transactions back, but always whole ones: position and what followed from it
+        # go back together, and a command that is decided again has the same id, which the machine obeys once only.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.executescript(SCHEMA)
+    except sqlite3.Error as error:
+        raise Unavailable(f"{path}: {error}") from error
+    return db
+
+
+def position(db: sqlite3.Connection, reader: str) -> int:
+    """Where `reader` has come to in the journal; 0 at the start."""
+    row = db.execute("SELECT pos FROM positions WHERE reader = ?", (reader,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def save_position(db: sqlite3.Connection, reader: str, pos: int) -> None:
+    """Note that `reader` is done with everything up to `pos`. Part of the caller's transaction."""
+    db.execute(
+        "INSERT INTO positions VALUES (?, ?) ON CONFLICT (reader) DO UPDATE SET pos = excluded.pos", (reader, pos)
+    )
+
+
+def count(db: sqlite3.Connection, name: str, by: int) -> None:
+    """Add to a counter that survives a restart. Part of the caller's transaction."""
+    if by:
+        db.execute(
+            "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+            (name, by),
+        )
+
+
+def counters(db: sqlite3.Connection) -> dict[str, int]:
+    """All counters by name."""
+    return dict(db.execute("SELECT name, value FROM counters").fetchall())

@@ -1,0 +1,41 @@
+"""Real servers as fixtures. Shared ones run for the whole session; a test that stops a server starts its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from servers import Influx, Mosquitto, influxd, mosquitto
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Mosquitto]:
+    """A shared mosquitto without persistence: use topics (school names) that are the test's own, and do not stop it."""
+    with mosquitto() as server:
+        yield server
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Mosquitto]:
+    """A mosquitto of the test's own, to stop, kill and start again; it saves every change within a second."""
+    with mosquitto(persistence=True, autosave_interval=1, autosave_on_changes=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_influx() -> Iterator[Influx]:
+    """A shared InfluxDB: do not stop it; take `influx` for a bucket of the test's own."""
+    with influxd() as server:
+        yield server
+
+
+@pytest.fixture
+def influx(shared_influx: Influx) -> Influx:
+    """An empty bucket on the shared InfluxDB."""
+    return shared_influx.fresh_bucket()
+
+
+@pytest.fixture
+def own_influx() -> Iterator[Influx]:
+    """An InfluxDB of the test's own, to stop and start again."""
+    with influxd() as server:
+        yield server
