@@ -79,7 +79,7 @@ install_packages() {
   for package in "${packages[@]}"; do
     [ -z "${services[$package]:-}" ] || units+=("${services[$package]}.service")
   done
-  [ -d "${CARETAKER_SYSTEMD_RUN:-/run/systemd/system}" ] || units=()
+  [ -d /run/systemd/system ] || units=()
   [ ${#units[@]} = 0 ] || "${as_root[@]}" systemctl --quiet mask --runtime "${units[@]}"
   local log failed=0
   log=$(mktemp)

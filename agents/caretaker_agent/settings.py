@@ -41,7 +41,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     device_class: Slug
     broker: Broker
     state_dir: File = "/var/lib/caretaker-agent"
-    command_keys: Annotated[list[PublicKey], Meta(max_length=100)] = field(default_factory=list)  # who may command; empty: nobody
+    command_keys: Annotated[list[PublicKey], Meta(max_length=100)] = field(
+        default_factory=list
+    )  # who may command; empty: nobody
     heartbeat_s: Annotated[int, Meta(ge=1, le=86_400)] = 300
     idle_after_s: Annotated[int, Meta(ge=10, le=86_400)] = 300  # without input for so long: idle
     poll_s: Annotated[int, Meta(ge=1, le=300)] = 15  # how often the machine is looked at

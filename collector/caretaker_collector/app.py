@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO
 
 import structlog
-from caretaker_rules.policy import Policy
 from nacl.signing import SigningKey
 
 from caretaker_collector import memory as memory_
@@ -32,6 +31,7 @@ from caretaker_collector.stores import open_store
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import ConfigError, Unavailable
 from caretaker_rules.model import Estate
+from caretaker_rules.policy import Policy
 
 log = structlog.get_logger()
 

@@ -236,7 +236,9 @@ class MqttLink(asyncio.Protocol):
         elif isinstance(packet, mqtt5.ConnAckPacket):
             self._answer("connect", int(packet.reason_code))
         elif isinstance(packet, mqtt5.DisconnectPacket):
-            self._fail(f"the broker ended the connection: {_words(mqtt5.DisconnectReasonCode, int(packet.reason_code))}")
+            self._fail(
+                f"the broker ended the connection: {_words(mqtt5.DisconnectReasonCode, int(packet.reason_code))}"
+            )
 
     def _fail(self, reason: str) -> None:
         if self._lost is None:

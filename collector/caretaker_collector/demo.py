@@ -5,7 +5,6 @@ installs. All of it lives in one folder; nothing is left running, and a second r
 """
 
 import asyncio
-import csv
 import json
 import os
 import shutil
@@ -21,28 +20,28 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
+from caretaker_collector import logs
+from caretaker_collector.app import Collector
+from caretaker_collector.settings import CollectorSettings, load_collector, load_estate, load_policies
 from caretaker_contract import signing
 from caretaker_contract.clock import Clock, fast_clock
 from caretaker_contract.errors import ConfigError, Unavailable
 from caretaker_contract.topics import Address
 from caretaker_simulator.estate import write_demo_estate
-from msgspec import Struct
-
-from caretaker_collector import logs
-from caretaker_collector.app import Collector
-from caretaker_collector.settings import load_collector, load_estate, load_policies
 
 ORIGIN = datetime(2026, 10, 6, 16, 20, tzinfo=ZoneInfo("Europe/London"))
 """A Tuesday in term, ten minutes before the after-hours rule: lessons are over, staff and clubs are still there."""
-THIS_MACHINE = Address("ash", "this-machine")
+THIS_MACHINE = Address("here", "this-machine")
 SEED = 7
 DRAIN_S = 30.0
 HTTP_PORT = 8600
-OURS = ("data", "agent", "run", "estate.toml", "collector.toml", "agent.toml", "policy.toml", "command.key")
-"""What an earlier demo wrote and this one may remove."""
+OURS = ("data", "agent", "run", "command.key")
+"""What an earlier demo wrote and this one must not go on with; its settings are written over."""
 
 
-class DemoResult(Struct, kw_only=True):
+class DemoResult(msgspec.Struct, kw_only=True):
     """What `--json` prints. `published`: numbered messages that machines made; `unsafe`: off while in use, in truth."""
 
     devices: int
@@ -84,37 +83,39 @@ def run(out: Path, seconds: float | None, store: str, speed: float, as_json: boo
     port = free_port()
     write_settings(out, port, store)
     settings = load_collector(out / "collector.toml")
-    estate_file = Path(settings.estate)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(_main(mosquitto, out, port, clock, settings, estate_file, seconds, as_json))
+        result = runner.run(_main(mosquitto, out, port, clock, settings, seconds, quiet=as_json))
     if as_json:
-        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
 
 
 async def _main(
-    mosquitto: str, out: Path, port: int, clock: Clock, settings: Any, estate_file: Path, seconds: float | None, as_json: bool
-) -> dict[str, Any]:
+    mosquitto: str, out: Path, port: int, clock: Clock, settings: CollectorSettings, seconds: float | None, quiet: bool
+) -> DemoResult:
     from caretaker_collector.demo_view import look_at_this_first, summary, watch
 
+    estate_file = Path(settings.estate)
     collector = Collector(settings, load_estate(estate_file), load_policies(estate_file), clock)
     demo = Demo(out=out, clock=clock, collector=collector, broker_port=port)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
+    await start_broker(demo, mosquitto)
     collecting = loop.create_task(collector.run())
     try:
-        await start_children(demo, mosquitto)
+        await listening(collector)
+        start_machines(demo)
         sys.stderr.write(look_at_this_first(demo))
-        watching = loop.create_task(watch(demo, quiet=as_json))
+        watching = loop.create_task(watch(demo, quiet))
         await _first(told.wait(), collecting, seconds)
         watching.cancel()
         sys.stderr.write("ending: machines say goodbye, and what is under way is stored ...\n")
         drained = await drain(demo)
         result = await gather(demo, drained)
-        if not as_json:
+        if not quiet:
             sys.stderr.write(summary(demo, result))
-        return {name: getattr(result, name) for name in result.__struct_fields__}
+        return result
     finally:
         for name in reversed(demo.children):
             end(demo.children[name])
@@ -132,7 +133,7 @@ async def _first(told: Any, collecting: asyncio.Task[None], seconds: float | Non
         collecting.result()
 
 
-# -- setting up ----------------------------------------------------------------------------------------------------------
+# -- setting up --
 
 
 def find_program(name: str, package: str) -> str:
@@ -177,9 +178,23 @@ def write_settings(out: Path, broker_port: int, store: str) -> None:
     """Everything that a provider would write by hand, for the demo's two schools and this machine."""
     with resources.as_file(policy_file()) as policy:
         write_demo_estate(out, policy)
-    with (out / "ash-devices.csv").open("a", newline="", encoding="utf-8") as register:
-        # Exempt: the machine of whoever tries the demo is looked at and never asked to switch off.
-        csv.writer(register).writerow([THIS_MACHINE.device, "office", "desktop", "", "exempt"])
+    # Exempt: the machine of whoever tries the demo is looked at and never asked to switch off.
+    (out / "here-devices.csv").write_text(f"device,room,class,mac,tags\n{THIS_MACHINE.device},desk,desktop,,exempt\n")
+    with (out / "estate.toml").open("a", encoding="utf-8") as estate:
+        estate.write(
+            f'''
+[[schools]]
+name = "{THIS_MACHINE.school}"
+title = "Where the demo runs"
+devices = "here-devices.csv"
+policy = "policy.toml"
+
+[[schools.rooms]]
+name = "desk"
+title = "Your desk"
+lessons = []
+'''
+        )
     key = signing.new_key()
     key_file = out / "command.key"
     key_file.touch(mode=0o600)
@@ -187,7 +202,7 @@ def write_settings(out: Path, broker_port: int, store: str) -> None:
     (out / "command.pub").write_text(signing.public_text(key) + "\n")
     http_port = free_port(HTTP_PORT)
     (out / "collector.toml").write_text(
-        f'''# Written by `caretaker demo`. Commands such as `caretaker why` find it here.
+        f"""# Written by `caretaker demo`. Commands such as `caretaker why` find it here.
 estate = "estate.toml"
 data = "data"
 tick_s = 30.0
@@ -204,19 +219,21 @@ host = "127.0.0.1"
 port = {http_port}
 
 {store_settings(store)}
-'''
+"""
     )
     (out / "agent.toml").write_text(
         f'''# Written by `caretaker demo`: this machine's own agent. It may warn nobody and switch nothing off.
 school = "{THIS_MACHINE.school}"
 device = "{THIS_MACHINE.device}"
-room = "office"
+room = "desk"
 device_class = "desktop"
-host = "127.0.0.1"
-port = {broker_port}
 command_keys = ["{signing.public_text(key)}"]
 state_dir = "agent"
 allow_power_off = false
+
+[broker]
+host = "127.0.0.1"
+port = {broker_port}
 '''
     )
 
@@ -239,15 +256,18 @@ def store_settings(store: str) -> str:
     missing = [f"CARETAKER_INFLUX_{name}" for name, value in values.items() if not value]
     if missing:
         raise ConfigError([f"--store influx needs {', '.join(missing)} in the environment"])
-    lines = [f"{name.lower()} = {json.dumps(str(Path(v).resolve()) if name == 'TOKEN_FILE' else v)}" for name, v in values.items()]
+    lines = [
+        f"{name.lower()} = {json.dumps(str(Path(v).resolve()) if name == 'TOKEN_FILE' else v)}"
+        for name, v in values.items()
+    ]
     return "\n".join(["[store]", 'kind = "influx"', *lines])
 
 
-# -- children ------------------------------------------------------------------------------------------------------------
+# -- children --
 
 
-async def start_children(demo: Demo, mosquitto: str) -> None:
-    """mosquitto, the simulator and the real agent, each a process of its own, on the demo's clock."""
+async def start_broker(demo: Demo, mosquitto: str) -> None:
+    """mosquitto as a private child process on loopback."""
     run_dir = demo.out / "run"
     conf = run_dir / "mosquitto.conf"
     conf.write_text(
@@ -257,12 +277,27 @@ async def start_children(demo: Demo, mosquitto: str) -> None:
     )
     start(demo, "mosquitto", [mosquitto, "-c", str(conf)])
     await answering(demo.broker_port)
+
+
+async def listening(collector: Collector) -> None:
+    """Wait until the collector has subscribed, so that the first word of a machine is not spoken into the wind."""
+    for _ in range(200):
+        if collector.memory.connected_since_ms:
+            return
+        await asyncio.sleep(0.05)
+    raise Unavailable(f"the collector has not reached its broker: {collector.receiver.problem}")
+
+
+def start_machines(demo: Demo) -> None:
+    """The simulated schools and the real agent, processes of their own on the demo's clock."""
+    run_dir = demo.out / "run"
     start(
         demo,
         "simulator",
         [
             *(sys.executable, "-m", "caretaker_simulator", "run", "--host", "127.0.0.1"),
-            *("--port", str(demo.broker_port), "--estate", str(demo.out), "--seed", str(SEED)),
+            *("--port", str(demo.broker_port), "--estate", str(demo.out), "--schools", "ash", "oak"),
+            *("--seed", str(SEED)),
             *("--public-key-file", str(demo.out / "command.pub")),
             *("--truth-out", str(run_dir / "truth.json"), "--status-file", str(run_dir / "simulator.json")),
         ],
@@ -307,7 +342,7 @@ def end(child: subprocess.Popen[bytes], within_s: float = 10.0) -> None:
             child.wait()
 
 
-# -- the end -------------------------------------------------------------------------------------------------------------
+# -- the end --
 
 
 async def drain(demo: Demo) -> bool:
@@ -355,5 +390,3 @@ async def gather(demo: Demo, drained: bool) -> DemoResult:
         },
         simulated_until=datetime.fromtimestamp(demo.clock.now_ms() / 1000, ORIGIN.tzinfo).isoformat(timespec="seconds"),
     )
-
-

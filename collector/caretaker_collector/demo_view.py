@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import msgspec
-from caretaker_contract.messages import Meters, PowerState
-from caretaker_contract.topics import Address
-from caretaker_rules.energy import Decision, Verdict
-from caretaker_rules.reasons import Why, duration
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from caretaker_collector.http import fleet_states
+from caretaker_contract.messages import Meters, PowerState
+from caretaker_contract.topics import Address
+from caretaker_rules.energy import Decision, Verdict
+from caretaker_rules.reasons import Why, duration
 
 if TYPE_CHECKING:
     from caretaker_collector.demo import Demo, DemoResult
@@ -48,8 +48,8 @@ def look_at_this_first(demo: "Demo") -> str:
     where = demo.out.name
     return (
         "Look at this first\n"
-        f"  1 two schools and this machine live {demo.clock.speed:.0f} times as fast; watch idle machines being asked to go\n"
-        "  2 why was one switched off, or left on?   caretaker why ash/ict3-07    (also ash/this-machine)\n"
+        f"  1 two schools and this machine, {demo.clock.speed:.0f} times as fast: idle machines are asked to go\n"
+        "  2 why was one switched off, or left on?   caretaker why ash/ict3-07    (or here/this-machine)\n"
         "  3 keep a room on:                         caretaker hold ash/ict3 --until 18:00 --reason club\n"
         "  4 stop everything, and go on:             caretaker stop all --reason look; caretaker resume all\n"
         f"  5 its own health: http://{http.host}:{http.port}/healthz and /metrics; all files are in {where}/\n"
@@ -174,16 +174,14 @@ class Screen:
 
     def _events(self) -> Iterator[Text]:
         rows = self._collector.db.execute(
-            "SELECT decided_ms, school, device, verb, status, reason, body FROM commands ORDER BY decided_ms DESC LIMIT ?",
+            "SELECT decided_ms, school, device, verb, status, reason FROM commands ORDER BY decided_ms DESC LIMIT ?",
             (EVENTS,),
         ).fetchall()
-        decisions = self._collector.db.execute(
-            "SELECT decision FROM decisions ORDER BY id DESC LIMIT 400"
-        ).fetchall()
+        decisions = self._collector.db.execute("SELECT decision FROM decisions ORDER BY id DESC LIMIT 400").fetchall()
         told = [msgspec.json.decode(blob, type=Decision) for (blob,) in decisions]
         reasons = {(d.device, d.at_ms): d for d in told}
         shown: list[tuple[int, Text]] = []
-        for decided_ms, school, device, verb, status, reason, _ in rows:
+        for decided_ms, school, device, verb, status, reason in rows:
             decision = reasons.get((Address(school, device), decided_ms))
             why = "; ".join(str(r) for r in decision.reasons[:3]) if decision else ""
             text = Text(f"{self._clock(decided_ms)} {school}/{device:<12} {verb.replace('_', ' '):<10} {why}  ")
@@ -216,9 +214,9 @@ def summary(demo: "Demo", result: "DemoResult") -> str:
     outcomes = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in sorted(result.outcomes.items()))
     agree = "all stored" if result.published == result.stored else "NOT the same: see caretaker quarantine"
     return (
-        f"\n{result.devices} devices made {result.published:,} numbered messages; {result.stored:,} are stored: {agree}\n"
+        f"\n{result.devices} devices made {result.published:,} numbered messages, "
+        f"{result.stored:,} are stored: {agree}\n"
         f"{result.commands_sent} commands sent: {outcomes or 'none'}\n"
         f"machines switched off while somebody used them, by the simulator's own record: {result.unsafe}\n"
         f"kept in {demo.out.name}/: try `caretaker why ash/ict3-07`\n"
     )
-

@@ -12,14 +12,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from caretaker_rules.energy import Decision
-
 from caretaker_collector.journal import Record
 from caretaker_collector.ledger import LedgerCommand
 from caretaker_collector.memory import Entry
 from caretaker_contract.errors import ContractError
 from caretaker_contract.messages import Message, Outcome
 from caretaker_contract.topics import Address
+from caretaker_rules.energy import Decision
 from caretaker_rules.model import Transition
 
 

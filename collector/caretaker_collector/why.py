@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
-from caretaker_rules.energy import Decision
 from msgspec import Struct, field
 
 from caretaker_contract.topics import Address
+from caretaker_rules.energy import Decision
 from caretaker_rules.model import Estate
 
 Clock = Callable[[int], str]

@@ -147,11 +147,11 @@ async def test_a_rewrite_replaces_the_fields_that_it_gives_and_keeps_the_others(
 
 
 async def test_of_two_versions_of_a_point_in_one_call_the_later_one_stays(world: World) -> None:
-    old = [world.point(T0_MS, f"pc-{i}", "device_day", in_use_s=1, boots=1) for i in range(1500)]
-    new = [world.point(T0_MS, f"pc-{i}", "device_day", in_use_s=2) for i in range(1500)]
+    old = [world.point(T0_MS, f"pc-{i}", "device_day", in_use_s=1, boots=1) for i in range(1501)]
+    new = [world.point(T0_MS, f"pc-{i}", "device_day", in_use_s=2) for i in range(1501)]
     assert await world.store.write(old + new) == []
     found = await world.all("device_day")
-    assert len(found) == 1500
+    assert len(found) == 1501
     assert all(point.fields == {"in_use_s": 2, "boots": 1} for point in found)
 
 

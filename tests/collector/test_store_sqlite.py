@@ -127,6 +127,19 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_file_that_was_moved_away_is_made_afresh_and_not_written_behind_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    await store.write(_points(5))
+    for file in tmp_path.iterdir():
+        file.rename(tmp_path / f"away-{file.name}")
+    await store.write(_points(3, 5))
+    assert [point.fields["seq"] for point in await store.read("device", 0, 2**62)] == [5, 6, 7]
+    assert sqlite3.connect(path).execute("SELECT count(*) FROM device").fetchone() == (3,)
+    assert sqlite3.connect(tmp_path / "away-store.db").execute("SELECT count(*) FROM device").fetchone() == (5,)
+    await store.close()
+
+
 async def test_another_process_that_holds_the_file_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = SqliteStore(path, busy_s=5)
@@ -153,14 +166,14 @@ from caretaker_contract.metrics import Point
 
 async def main():
     disk = Path(sys.argv[1])
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(disk)], check=True)
     ballast = disk / "ballast"
-    ballast.write_bytes(bytes(500_000))
+    ballast.write_bytes(bytes(1_500_000))
     store = SqliteStore(disk / "store.db")
     tags = ("ash", "ict1", "desktop", "pc-1")
     written, words = 0, ""
     for batch in range(200):
-        points = [Point("device", 1 + batch * 50 + i, tags, {"state": "idle", "seq": i}) for i in range(50)]
+        points = [Point("device", 1 + batch * 1500 + i, tags, {"state": "idle", "seq": i}) for i in range(1500)]
         try:
             await store.write(points)
         except Unavailable as error:
@@ -169,7 +182,7 @@ async def main():
             assert kept == written, (kept, written)
             ballast.unlink(missing_ok=True)
             await store.write(points)
-        written += 50
+        written += 1500
         if words:
             break
     await store.write([Point("device", 10**9, tags, {"state": "off"})])
@@ -191,7 +204,51 @@ def test_a_full_disk_is_unavailable_and_loses_nothing_once_there_is_room(tmp_pat
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert "full" in result["words"] and f"free space on the disk of {disk}" in result["words"]
-    assert result["stored"] == result["written"] + 1 > 50
+    assert result["stored"] == result["written"] + 1 > 1500
+
+
+BAD_DISK = """
+import asyncio, json, resource, sys
+from pathlib import Path
+from caretaker_collector.stores.sqlite import SqliteStore
+from caretaker_contract.errors import Unavailable
+from caretaker_contract.metrics import Point
+
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    tags = ("ash", "ict1", "desktop", "pc-1")
+    points = [Point("device", 1 + i, tags, {"state": "idle", "seq": i}) for i in range(3000)]
+    await store.write(points[:10])
+    failures = []
+    for size in (60_000, 100_000, 150_000):
+        limit(size)
+        for _ in range(2):
+            try:
+                await store.write(points)
+            except Unavailable as error:
+                failures.append(str(error))
+            assert await store.count("device") == 10
+    limit(resource.RLIM_INFINITY)
+    await store.write(points)
+    print(json.dumps({"failures": failures, "stored": await store.count("device")}))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+def test_a_disk_that_fails_to_write_is_unavailable_and_the_next_call_starts_afresh(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BAD_DISK, str(tmp_path / "store.db")], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert len(result["failures"]) == 6
+    assert all("disk I/O error" in words for words in result["failures"])
+    assert result["stored"] == 3000
 
 
 @pytest.mark.slow

@@ -3,12 +3,13 @@
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
-from rules_world import CLASSES, case_snapshot, load_policy, machine, snapshot
 
 from caretaker_rules.energy import Decision, decide, judge
 from caretaker_rules.guards import DOORS, GUARDS
 from caretaker_rules.reasons import SENTENCES, Why
+from rules_world import CLASSES, NOW_MS, case_snapshot, load_policy, machine, snapshot
 
 CASES = tomllib.loads((Path(__file__).parent / "cases" / "guards.toml").read_text())["case"]
 GUARDED = [case for case in CASES if "guard" in case]
@@ -31,7 +32,7 @@ def test_case(case: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("case", GUARDED, ids=lambda case: f"{case['guard']}: {case['name']}")
 def test_case_fails_without_its_guard(case: dict[str, object]) -> None:
-    """With its guard taken out, the case comes out otherwise, and with a guard of doubt gone the machine is switched."""
+    """With its guard taken out, the case comes out otherwise: without a guard (not a door) the machine is switched."""
     world, policy, now_ms = case_snapshot(case)
     doors = [door for door in DOORS if door.__name__ != case["guard"]]
     guards = [guard for guard in GUARDS if guard.__name__ != case["guard"]]
@@ -65,8 +66,6 @@ def test_a_guard_that_fails_keeps_the_machine_on(name: str) -> None:
 def test_a_school_in_no_known_time_zone_keeps_everything_on() -> None:
     """Settings that slipped through every check cannot switch anything either."""
     world, policy, now_ms = case_snapshot(CASES[0])
-    import msgspec
-
     world = msgspec.structs.replace(world, school=msgspec.structs.replace(world.school, time_zone="Europe/Ashfield"))
     (decision,) = decide(world, policy, now_ms)
     assert [reason.why for reason in decision.reasons] == [Why.CHECK_FAILED]
@@ -101,6 +100,5 @@ def test_empty_school_decides_nothing() -> None:
 def test_decisions_keep_the_order_of_the_register() -> None:
     """One decision for each machine, in the order given."""
     machines = [machine(name=f"pc-{number:02}") for number in (3, 1, 2)]
-    world, policy, now_ms = case_snapshot(CASES[0])
-    decisions = decide(snapshot(*machines), policy, now_ms)
+    decisions = decide(snapshot(*machines), load_policy(), NOW_MS)
     assert [decision.device.device for decision in decisions] == ["pc-03", "pc-01", "pc-02"]

@@ -7,7 +7,6 @@ import hashlib
 import math
 
 import structlog
-from caretaker_rules.limits import is_stopped
 from nacl.signing import SigningKey
 
 from caretaker_collector.ledger import Ledger
@@ -18,7 +17,9 @@ from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import Command, Range, Verb
 from caretaker_contract.signing import sign
 from caretaker_contract.topics import Address, Kind
+from caretaker_rules.limits import is_stopped
 from caretaker_rules.ports import BusLink
+from caretaker_rules.presence import ON_STATES
 
 log = structlog.get_logger()
 
@@ -27,6 +28,7 @@ RANGES_A_TIME = 50
 NUMBERS_A_TIME = 2_000
 REPLAYS_A_TICK = 200
 """How many devices are asked in one tick: a whole school coming back must not swamp the broker."""
+AWAY_MS = 30_000
 BACKOFF_MS = 60_000
 BACKOFF_MAX_MS = 3_600_000
 
@@ -73,6 +75,9 @@ class Act:
         asked = 0
         for address, plan in list(self._memory.replays.items()):
             if plan.next_ms > now_ms:
+                continue
+            if self._memory.entries[address].tracked.presence.state not in ON_STATES:
+                plan.next_ms = now_ms + AWAY_MS  # nobody would answer; it is asked when it is back
                 continue
             if asked == REPLAYS_A_TICK:
                 return

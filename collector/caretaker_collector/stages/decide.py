@@ -3,16 +3,15 @@
 import hashlib
 from collections.abc import Mapping
 
-from caretaker_rules.energy import Decision, Snapshot
-from caretaker_rules.policy import Policy
-
 from caretaker_collector.ledger import Ledger, LedgerCommand
 from caretaker_collector.memory import Memory
 from caretaker_collector.pipeline import Batch
 from caretaker_contract.messages import POWER_VERBS, Cause, Command, Verb
 from caretaker_contract.topics import Address
 from caretaker_rules import energy
+from caretaker_rules.energy import Decision, Snapshot
 from caretaker_rules.model import Device, Estate, Tracked
+from caretaker_rules.policy import Policy
 
 COMMAND_LIFE_MS = 90_000
 """How long a machine may take to receive a command; after that nobody knows whether it still applies."""

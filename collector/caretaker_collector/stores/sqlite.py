@@ -7,8 +7,8 @@
   31,000 with the device first. The price: reading one device reads the whole span of time.
 - **Many rows in one statement.** Python's sqlite3 lets go of the interpreter's lock for every row of `executemany`, and
   beside a busy event loop a thread gets it back only after the switch interval (5 ms). Measured beside a thread that is
-  always busy: executemany 800 rows a second, 1,000 rows to a statement 57,000; alone both about 190,000. Reading lets go
-  for every row too and there is no way round it, so read little in the collector's own process while it is saturated.
+  always busy: executemany 800 rows a second, 1,000 rows to a statement 57,000; alone both about 190,000. Reading lets
+  go for every row too, with no way round it: read little in the collector's own process while it is saturated.
 - A rewrite of a point replaces the fields that it gives and leaves the others, as InfluxDB does.
 """
 
@@ -181,6 +181,7 @@ class _Lane:
         self._tables = tables
         self._worker = Worker("store")
         self._database: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._closed = False
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -198,14 +199,24 @@ class _Lane:
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            if self._database is None:
+            if self._database is None or self._file != self._identity():
+                self._drop()  # a file that was moved away or put back from a backup is another file
                 self._database = self._open()
+                self._file = self._identity()
             return work(self._database)
         except BaseException as error:
             self._drop()
             if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.ProgrammingError):
                 raise Unavailable(f"the store {self._path}: {error}; {self._remedy(error)}") from error
             raise  # a mistake of ours, which repeating cannot mend
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file the path names now; None when there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(
