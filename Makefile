@@ -7,7 +7,7 @@ help:
 	@echo "make demo    see Caretaker at work on this machine (ARGS='--for 60 --json' for a bounded run)"
 	@echo "make check   format, lint, types, import contracts and the fast half of the tests"
 	@echo "make test    all of that and every test, on real servers"
-	@echo "make bench   measure it (ARGS are handed on)"
+	@echo "make bench   measure it: everything in bench/ that can be run (ARGS are handed on to each)"
 	@echo "make clean   remove what runs have made; make distclean removes .venv too"
 
 demo:
@@ -27,7 +27,8 @@ tools:
 	@lint-imports
 
 bench:
-	@scripts/setup.sh bench && exec python scripts/bench.py $(ARGS)
+	@scripts/setup.sh bench
+	@for bench in $$(grep -l __main__ bench/*.py); do echo "# $$bench" >&2 && python $$bench $(ARGS) || exit 1; done
 
 clean:
 	@rm -rf demo-out bench-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

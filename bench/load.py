@@ -120,7 +120,7 @@ def _report(device: int, seq: int, now_ms: int) -> Report:
         epoch=EPOCH,
         boot=7,
         seq=seq,
-        prev=0 if seq == 1 else 41,
+        prev=0,
         at_ms=now_ms,
         sent_ms=now_ms,
         state=state,

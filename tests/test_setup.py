@@ -13,7 +13,22 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-TOOLS = ["bash", "cat", "chmod", "cut", "dirname", "env", "ls", "mkdir", "mktemp", "rm", "sha256sum", "tail", "cp"]
+TOOLS = [
+    "true",
+    "bash",
+    "cat",
+    "chmod",
+    "cut",
+    "dirname",
+    "env",
+    "ls",
+    "mkdir",
+    "mktemp",
+    "rm",
+    "sha256sum",
+    "tail",
+    "cp",
+]
 PYTHON = """#!/bin/bash
 echo "python $*" >>"{log}"
 case "$*" in
@@ -182,6 +197,16 @@ def test_a_set_up_that_failed_half_way_is_not_taken_for_done(world: World) -> No
     assert done.returncode == 2
     assert "pip could not install requirements/collector.txt requirements/build.txt" in done.stderr
     assert world.run().returncode == 2
+
+
+def test_after_a_failed_change_nothing_that_was_there_before_is_trusted(world: World) -> None:
+    assert world.run("demo").returncode == 0
+    pip = world.clone / ".venv" / "bin" / "python"
+    good = pip.read_text()
+    pip.write_text(good.replace("esac", "*--require-hashes*) exit 1 ;;\nesac"))
+    assert world.run("test").returncode == 2
+    pip.write_text(good)
+    assert "requirements/collector.txt" in world.run("demo").stderr
 
 
 def test_a_python_without_ensurepip_needs_debians_python3_venv(world: World) -> None:

@@ -3,7 +3,8 @@
 The owner registers `fileno()` with its selector, calls `ready` when the socket is, and `tick` when `next_s` is due.
 What to publish comes from two places: `say` (retained notes, kept in memory for this connection only) and the numbered
 messages that `source` hands out while the window has room. An acknowledgement with a reason code of 128 or more is a
-refusal and never counts as delivered (a broker's access list answers so; section 3.4.2 of MQTT 5.0).
+refusal (a broker's access list answers so), and 16 means that nobody subscribes, so the message went nowhere (section
+3.4.2.1 of MQTT 5.0): neither counts as delivered, and both are tried again later.
 
 Only looking up the broker's name may block, for as long as the system's resolver takes.
 """
@@ -31,6 +32,9 @@ WILL_DELAY_S: Final = 30
 """A reconnect within this time raises no alarm."""
 BACK_OFF_S: Final = (1.0, 300.0)
 """First and longest wait between attempts; doubled each time and spread by half: a school does not return as one."""
+NOBODY_LISTENS: Final = 16
+PAUSE_S: Final = {True: (2.0, 60.0), False: (30.0, 300.0)}
+"""First and longest pause after a numbered message went nowhere (True) or was refused (False)."""
 _CHUNK: Final = 65_536
 
 
@@ -108,6 +112,7 @@ class Link:
         self._retry_s = 0.0
         self._wait_s = BACK_OFF_S[0]
         self._paused_until_s = 0.0
+        self._pause_s = 0.0
         self._attempts = 0
         self._pinged = False
         self._want_write = False
@@ -117,6 +122,11 @@ class Link:
     def up(self) -> bool:
         """Whether the broker has let us in."""
         return self._stage == "up"
+
+    @property
+    def paused(self) -> bool:
+        """Whether numbered messages wait because the last one was not taken."""
+        return self._paused_until_s > 0
 
     @property
     def idle(self) -> bool:
@@ -366,12 +376,17 @@ class Link:
         if number not in self._in_flight:
             return
         token = self._in_flight.pop(number)
-        if code < 128:
+        if code < 128 and code != NOBODY_LISTENS:
+            self._pause_s = 0.0
             self._on_acked(token)
             return
-        self._complain(f"the broker refuses a report (reason {code}); it is kept and tried again")
-        self._wait_s = min(BACK_OFF_S[1], max(30.0, self._wait_s * 2))
-        self._paused_until_s = now_s + self._wait_s
+        nobody = code == NOBODY_LISTENS
+        why = "nobody listens to reports" if nobody else f"the broker refuses a report (reason {code})"
+        self._complain(f"{why}; they are kept and tried again")
+        if not self.paused:  # else it is one of the same window
+            first_s, longest_s = PAUSE_S[nobody]
+            self._pause_s = min(longest_s, max(first_s, self._pause_s * 2))
+            self._paused_until_s = now_s + self._pause_s
         self._on_refused(token, code)
 
     def _publish(self, number: int, topic: str, payload: bytes, retain: bool, now_s: float) -> None:

@@ -184,8 +184,8 @@ class Agent:
         self._platform.hold()
         state = self._account.count(look)
         if slept_s >= SLEPT_S * self._clock.speed:
-            self._tell(state, PowerState.ASLEEP, Cause.RESUME)
             self._link.retry(time.monotonic())
+            self._tell(state, PowerState.ASLEEP, Cause.RESUME)
         elif state is not self._account.told:
             self._tell(state, self._account.told, _changed(state))
         elif look.clocks.awake_s >= self._next_beat_s:
@@ -299,7 +299,7 @@ class Agent:
         """Serve only the broker until it has everything, or the time is up."""
         while self._link.up and (now_s := time.monotonic()) < deadline_s:
             self._link.pump(now_s)
-            if self._link.idle and self._sender.all_acknowledged:
+            if self._link.idle and (self._sender.all_acknowledged or self._link.paused):
                 return
             self._watch(selector, bus_too=False)
             for key, mask in selector.select(deadline_s - now_s):

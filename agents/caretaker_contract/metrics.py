@@ -76,7 +76,7 @@ METRICS: tuple[Metric, ...] = (
         ("off_s", "int", "s", "seconds off: wall time minus the meters"),
         ("blind_s", "int", "s", "seconds for which no reading exists on one side"),
         ("boots", "int", "count", "times it was started"),
-        ("energy_wh", "float", "Wh", "energy used: measured, or watts of its class by state"),
+        ("energy_wh", "float", "Wh", "energy used, by the watts of its class in each state; blind time left out"),
     ),
     *_rows(
         "command",  # every step of a command

@@ -15,10 +15,10 @@ from caretaker_contract.topics import Kind
 from caretaker_simulator.habits import Habits
 from caretaker_simulator.life import Life
 from caretaker_simulator.machine import NEVER
-from caretaker_simulator.sent import Sent, cpu_ratio, memory_base, memory_ratio
+from caretaker_simulator.sent import LinkChange, Sent, cpu_ratio, memory_base, memory_ratio
 from caretaker_simulator.troubles import DEAD_BATTERY_MS, WrongClock
 from caretaker_simulator.truth import DeviceTruth
-from caretaker_simulator.voice import ABILITIES, LinkListener, Voice
+from caretaker_simulator.voice import ABILITIES, Voice
 
 SERVER_W = 180.0
 """What a simulated server's sensor shows, give or take 10 %: an invention, to exercise measured energy."""
@@ -58,16 +58,14 @@ class SimulatedDevice(Voice):
         seed: int,
         clock: WrongClock,
         keyring: Keyring,
-        out: Callable[[Sent], None],
+        out: Callable[[Sent | LinkChange], None],
         heartbeat_s: int = 300,
         keep: int = 1000,
-        link_listener: LinkListener | None = None,
+        own_link: bool = False,
     ) -> None:
         rng = random.Random(f"{seed}|{life.seat.key}|device")
         truth = DeviceTruth(f"{rng.getrandbits(32):08x}", at_ms, life.machine.state)
-        super().__init__(
-            life.seat.device, truth, out=out, heartbeat_s=heartbeat_s, keep=keep, link_listener=link_listener
-        )
+        super().__init__(life.seat.device, truth, out=out, heartbeat_s=heartbeat_s, keep=keep, own_link=own_link)
         self.life = life
         life.machine.truth = truth
         life.machine.listener = self

@@ -7,7 +7,7 @@ Two ways to run one, both seeded and repeatable:
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 from caretaker_agent.obey import Keyring
@@ -17,14 +17,20 @@ from caretaker_simulator.device import SimulatedDevice
 from caretaker_simulator.habits import Habits, seat
 from caretaker_simulator.life import Life
 from caretaker_simulator.line import Faults, Line
-from caretaker_simulator.sent import Sent
+from caretaker_simulator.sent import LinkChange, Sent
 from caretaker_simulator.troubles import Troubles, clock_of
 from caretaker_simulator.truth import STATES
-from caretaker_simulator.voice import LinkListener
+from caretaker_simulator.voice import Voice
 
 DAY_MS = 86_400_000
 WARM_DAYS = 4
 """Machines live as many days unheard before their agents begin, so that a Monday knows the Friday before."""
+
+
+def _plain(stream: Iterable[Sent | LinkChange]) -> Iterator[tuple[int, str, bytes]]:
+    for each in stream:
+        if isinstance(each, Sent):
+            yield each.at_ms, each.topic, each.payload
 
 
 class Fleet:
@@ -41,14 +47,14 @@ class Fleet:
         public_keys: Sequence[str] = (),
         heartbeat_s: int = 300,
         keep: int | None = None,
-        link_listener: LinkListener | None = None,
+        own_links: bool = False,
     ) -> None:
         self.seed = seed
         self._habits = habits or Habits()
         self._troubles = troubles or Troubles()
         self._keyring = Keyring(public_keys)
         self._heartbeat_s = heartbeat_s
-        self._link_listener = link_listener
+        self._own_links = own_links
         wanted = set(estate.schools if schools is None else schools)
         self._seats = [
             seat(device, estate.schools[device.school], estate.classes)
@@ -61,7 +67,7 @@ class Fleet:
         self._order: list[SimulatedDevice] = []
         self._heap: list[tuple[int, int]] = []
         self._index: dict[SimulatedDevice, int] = {}
-        self._out: list[Sent] = []
+        self._out: list[Sent | LinkChange] = []
         self.start_ms = 0
 
     @property
@@ -69,7 +75,7 @@ class Fleet:
         """Names of the schools that have devices here."""
         return sorted({place.device.school for place in self._seats})
 
-    def begin(self, start_ms: int) -> list[Sent]:
+    def begin(self, start_ms: int) -> list[Sent | LinkChange]:
         """Machines live some days unheard; then all agents are installed at `start_ms`. What they say first."""
         if self._order:
             raise ValueError("this fleet has begun already")
@@ -87,7 +93,7 @@ class Fleet:
                 out=self._out.append,
                 heartbeat_s=self._heartbeat_s,
                 keep=self._keep,
-                link_listener=self._link_listener,
+                own_link=self._own_links,
             )
             self._index[device] = len(self._order)
             self._order.append(device)
@@ -102,7 +108,7 @@ class Fleet:
         """When something happens next."""
         return self._heap[0][0]
 
-    def advance(self, now_ms: int) -> list[Sent]:
+    def advance(self, now_ms: int) -> list[Sent | LinkChange]:
         """Let everything happen that is due up to `now_ms`; what the devices say, each with its own time."""
         heap, order = self._heap, self._order
         while heap[0][0] <= now_ms:
@@ -118,9 +124,11 @@ class Fleet:
 
         May be called again for the time that follows. With `faults`, delayed messages come up to the end.
         """
+        if self._own_links:
+            raise ValueError("without a broker there are no connections of one's own")
         line = Line(faults or Faults(), self.seed)
         if not self._order:
-            yield from ((sent.at_ms, sent.topic, sent.payload) for sent in line.carry(self.begin(start_ms), start_ms))
+            yield from _plain(line.carry(self.begin(start_ms), start_ms))
         heap, order, out = self._heap, self._order, self._out
         bad = line.faults.any
         while heap[0][0] < end_ms:
@@ -131,14 +139,11 @@ class Fleet:
             device.run(due_ms)
             heappush(heap, (device.due_ms, index))
             if out:
-                for sent in line.carry(self._take(), due_ms) if bad else out:
-                    yield sent[0], sent[1], sent[2]
-                if not bad:
-                    out.clear()
-        for sent in line.carry((), end_ms):
-            yield sent[0], sent[1], sent[2]
+                taken = self._take()
+                yield from _plain(line.carry(taken, due_ms) if bad else taken)
+        yield from _plain(line.carry((), end_ms))
 
-    def command(self, address: Address, payload: bytes, now_ms: int) -> list[Sent]:
+    def command(self, address: Address, payload: bytes, now_ms: int) -> list[Sent | LinkChange]:
         """Something arrived on a device's command topic; what happened before is told first."""
         before = self.advance(now_ms)
         device = self.devices.get(address)
@@ -148,24 +153,27 @@ class Fleet:
         self._reschedule(device)
         return before + self._take()
 
-    def start(self, address: Address, now_ms: int) -> list[Sent]:
+    def start(self, address: Address, now_ms: int) -> list[Sent | LinkChange]:
         """Switch a machine on (or wake it), as a hand or a magic packet would; it is up after its boot time."""
         before = self.advance(now_ms)
         self.devices[address].start(now_ms)
         self._reschedule(self.devices[address])
         return before + self._take()
 
-    def reconnect(self, devices: Sequence[SimulatedDevice], now_ms: int) -> list[Sent]:
-        """The transport's connection for these devices broke and is back."""
+    def reconnect(self, devices: Sequence[Voice], now_ms: int) -> list[Sent | LinkChange]:
+        """The transport's connection for these devices broke and is back: as agents would, they say hello anew."""
         before = self.advance(now_ms)
         for device in devices:
-            device.reconnect(now_ms)
+            if not device.own_link:  # else it was told when the connection was begun, for its will
+                device.relink(now_ms)
+            device.announce(now_ms)
         return before + self._take()
 
-    def roll_call(self, now_ms: int, everybody: bool) -> list[Sent]:
+    def roll_call(self, now_ms: int, everybody: bool, also: Collection[Voice] = ()) -> list[Sent | LinkChange]:
         """Before the end: the network is mended, and machines with unsent messages are started at once.
 
-        `everybody`: all machines are started, and those that are on report, so that every gap in the numbers shows.
+        `also` these: the transport holds messages of theirs. `everybody`: all machines are started, and those that are
+        on report, so that every gap in the numbers shows.
         """
         before = self.advance(now_ms)
         for device in self._order:
@@ -174,7 +182,7 @@ class Fleet:
             device.life.calm()
             if was_cut:
                 device.network(now_ms, up=True)
-            if not machine.on and (everybody or device.unsent):
+            if not machine.on and (everybody or device.unsent or device in also):
                 machine.start_at_once(now_ms)
                 device.life.set_due()
             elif everybody:
@@ -186,7 +194,7 @@ class Fleet:
     def _reschedule(self, device: SimulatedDevice) -> None:
         heappush(self._heap, (device.due_ms, self._index[device]))
 
-    def _take(self) -> list[Sent]:
+    def _take(self) -> list[Sent | LinkChange]:
         taken = self._out[:]
         self._out.clear()
         return taken

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from caretaker_simulator.sent import Sent
+from caretaker_simulator.sent import LinkChange, Sent
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Line:
         self.lost = 0
         self.duplicated = 0
         self._rng = random.Random(f"{seed}|line")
-        self._waiting: list[tuple[int, int, Sent]] = []
+        self._waiting: list[tuple[int, int, Sent | LinkChange]] = []
         self._number = 0
 
     @property
@@ -39,14 +39,14 @@ class Line:
         """When the next delayed message arrives; None: nothing is on its way."""
         return self._waiting[0][0] if self._waiting else None
 
-    def carry(self, sent: Iterable[Sent], now_ms: int) -> Iterator[Sent]:
+    def carry(self, sent: Iterable[Sent | LinkChange], now_ms: int) -> Iterator[Sent | LinkChange]:
         """Take what the devices sent, and give what arrives up to `now_ms` (with the time of its arrival)."""
         faults, draw = self.faults, self._rng.random
         if not faults.any and not self._waiting:
             yield from sent
             return
         for message in sent:
-            if message.retain and not faults.retained_too:
+            if isinstance(message, LinkChange) or (message.retain and not faults.retained_too):
                 self._wait(message.at_ms, message)
                 continue
             if draw() < faults.loss_ratio:
@@ -64,6 +64,6 @@ class Line:
         """From here on the line is good; what is on its way still arrives late."""
         self.faults = Faults()
 
-    def _wait(self, at_ms: int, message: Sent) -> None:
+    def _wait(self, at_ms: int, message: Sent | LinkChange) -> None:
         self._number += 1
         heappush(self._waiting, (at_ms, self._number, message))

@@ -209,9 +209,13 @@ class Machine:
             if self.listener is not None:
                 self.listener.clock_set(at_ms, argument)
         else:
-            self.network_cuts += 1 if act is Act.NET_CUT else -1
-            if self.listener is not None and self.network_cuts == (1 if act is Act.NET_CUT else 0):
-                self.listener.network(at_ms, act is Act.NET_BACK)
+            self._cut_or_mend(at_ms, act is Act.NET_CUT)
+
+    def _cut_or_mend(self, at_ms: int, cut: bool) -> None:
+        before = self.network_cuts
+        self.network_cuts = max(0, before + (1 if cut else -1))  # a cut may have begun before this life
+        if self.listener is not None and (before == 0) != (self.network_cuts == 0):
+            self.listener.network(at_ms, up=not cut)
 
     def _change(self, at_ms: int, state: PowerState, cause: Cause, graceful: bool = True) -> None:
         was, self.state = self.state, state

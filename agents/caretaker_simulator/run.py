@@ -10,12 +10,11 @@ from pathlib import Path
 from caretaker_contract.clock import Clock
 from caretaker_contract.topics import Address
 from caretaker_rules.model import Estate
-from caretaker_simulator.device import SimulatedDevice
 from caretaker_simulator.fleet import Fleet
 from caretaker_simulator.line import Faults, Line
-from caretaker_simulator.sent import Sent
+from caretaker_simulator.sent import LinkChange, Sent
 from caretaker_simulator.troubles import Troubles
-from caretaker_simulator.voice import LinkEvent, Voice
+from caretaker_simulator.voice import Voice
 from caretaker_simulator.wire import Wire
 
 _TICK_S = (0.005, 0.2)
@@ -62,7 +61,7 @@ class Run:
             public_keys=options.public_keys,
             heartbeat_s=options.heartbeat_s,
             keep=options.keep,
-            link_listener=self._linked if options.connections is None else None,
+            own_links=options.connections is None,
         )
         self._loop = asyncio.get_running_loop()
         self._last_command_s = 0.0
@@ -115,14 +114,15 @@ class Run:
         while line.due_ms is not None:
             self._carry(())
             await asyncio.sleep(_TICK_S[0])
-        self._carry(self.fleet.roll_call(self.clock.now_ms(), everybody=options.roll_call or lost))
+        everybody = options.roll_call or lost
+        self._carry(self.fleet.roll_call(self.clock.now_ms(), everybody, also=self.wire.stranded()))
         self._last_command_s = self._loop.time()
         linger_s = options.linger_s or (3.0 if lost else 0.0)
         if linger_s:
             await self._live(self._loop.time() + max(options.drain_s, linger_s), quiet_s=linger_s)
         await self.wire.drain(options.drain_s)
 
-    def _carry(self, sent: Sequence[Sent]) -> None:
+    def _carry(self, sent: Sequence[Sent | LinkChange]) -> None:
         self.wire.put(self.line.carry(sent, self.clock.now_ms()))
 
     def _command(self, address: Address, payload: bytes) -> None:
@@ -130,11 +130,7 @@ class Run:
         self._carry(self.fleet.command(address, payload, self.clock.now_ms()))
 
     def _reconnected(self, devices: Sequence[Voice]) -> None:
-        simulated = [device for device in devices if isinstance(device, SimulatedDevice)]
-        self._carry(self.fleet.reconnect(simulated, self.clock.now_ms()))
-
-    def _linked(self, device: Voice, event: LinkEvent) -> None:
-        self.wire.linked(device, event)
+        self._carry(self.fleet.reconnect(devices, self.clock.now_ms()))
 
 
 def _write_json(path: Path, value: object) -> None:

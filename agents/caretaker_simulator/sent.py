@@ -1,6 +1,7 @@
 """A message on its way from a simulated device, and the readings inside it."""
 
 import random
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from caretaker_contract.topics import Kind
@@ -19,6 +20,23 @@ class Sent(NamedTuple):
     topic: str
     payload: bytes
     retain: bool
+    device: "Voice"
+
+
+class LinkEvent(StrEnum):
+    """What became of a device's own connection."""
+
+    UP = "up"
+    LEFT = "left"  # with a goodbye
+    CUT = "cut"  # without: the broker is to speak its will
+
+
+class LinkChange(NamedTuple):
+    """A device's own connection comes or goes. It stands in the stream of messages, at its place."""
+
+    at_ms: int
+    event: LinkEvent
+    will: tuple[str, bytes]  # topic and payload, of the connection that comes
     device: "Voice"
 
 

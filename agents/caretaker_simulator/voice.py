@@ -6,7 +6,6 @@ without a connection they wait and go out in order after the next one.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 
 from caretaker_contract.messages import (
     LEAVING_CAUSES,
@@ -21,7 +20,7 @@ from caretaker_contract.messages import (
 from caretaker_contract.topics import Kind
 from caretaker_rules.model import Device
 from caretaker_simulator.machine import NEVER
-from caretaker_simulator.sent import Sent, kind_of, restamp
+from caretaker_simulator.sent import LinkChange, LinkEvent, Sent, kind_of, restamp
 from caretaker_simulator.truth import DeviceTruth
 
 WILL_AFTER_MS = 30_000
@@ -31,21 +30,11 @@ _MOST_MISSING = 50
 """The contract's bound on the ranges of one outcome."""
 
 
-class LinkEvent(StrEnum):
-    """What became of a device's connection, for a transport that has one for each device."""
-
-    UP = "up"
-    LEFT = "left"  # with a goodbye
-    CUT = "cut"  # without: its will is to be spoken
-
-
-LinkListener = Callable[["Voice", LinkEvent], None]
-
-
 class Voice:
     """Numbers messages of one device, keeps them, and hands them to `out` in order while it has a connection.
 
-    `link_listener` None means that connections are shared: the device then speaks its own will, as a broker would.
+    With `own_link` it has a connection to itself, and `out` also hears when that comes and goes. Else connections are
+    shared, and the device speaks its own will, as a broker would.
     """
 
     __slots__ = (
@@ -58,9 +47,9 @@ class Voice:
         "_will_due_ms",
         "boot",
         "link",
-        "link_listener",
         "link_number",
         "offset_ms",
+        "own_link",
         "prev",
         "seq",
         "truth",
@@ -72,10 +61,10 @@ class Voice:
         device: Device,
         truth: DeviceTruth,
         *,
-        out: Callable[[Sent], None],
+        out: Callable[[Sent | LinkChange], None],
         heartbeat_s: int,
         keep: int,
-        link_listener: LinkListener | None,
+        own_link: bool,
     ) -> None:
         self._device = device
         self._prefix = f"caretaker/1/{device.school}/{device.name}/"
@@ -89,7 +78,7 @@ class Voice:
         truth.last_seq.append(0)
         self.link = False
         self.link_number = 0
-        self.link_listener = link_listener
+        self.own_link = own_link
         self._linked = (1, 1, 0)  # boot, number and device time of the newest connection
         self._will_due_ms = NEVER
         self._kept: deque[bytes] = deque(maxlen=keep)
@@ -142,33 +131,38 @@ class Voice:
 
     def _connect(self, at_ms: int) -> None:
         self.link = True
-        self.link_number += 1
-        self._linked = (self.boot, self.link_number, self.clock_ms(at_ms))
+        self.relink(at_ms)
         self._will_due_ms = NEVER
-        if self.link_listener is not None:
-            self.link_listener(self, LinkEvent.UP)
-        self._say_hello(at_ms)
-        self._say_presence(at_ms, PresenceWord.ONLINE, Cause.UNKNOWN, self.clock_ms(at_ms))
+        if self.own_link:
+            self._out(LinkChange(at_ms, LinkEvent.UP, self.will(), self))
+        self.announce(at_ms)
         unsent, self.unsent = self.unsent, []
         for payload in unsent:
             self._send_again(at_ms, payload)
 
-    def reconnect(self, at_ms: int) -> None:
-        """The transport lost the broker and found it again: as an agent would, the device says hello anew."""
+    def relink(self, at_ms: int) -> None:
+        """The transport lost the broker and seeks it again: this is another connection, with another will."""
         if self.link:
-            self._connect(at_ms)
+            self.link_number += 1
+            self._linked = (self.boot, self.link_number, self.clock_ms(at_ms))
+
+    def announce(self, at_ms: int) -> None:
+        """Say who it is and that it is there, while it has a connection."""
+        if self.link:
+            self._say_hello(at_ms)
+            self._say_presence(at_ms, PresenceWord.ONLINE, Cause.UNKNOWN, self.clock_ms(at_ms))
 
     def _leave(self, at_ms: int, cause: Cause) -> None:
         known = cause if cause in LEAVING_CAUSES else Cause.UNKNOWN
         self._say_presence(at_ms, PresenceWord.LEAVING, known, self.clock_ms(at_ms))
         self.link = False
-        if self.link_listener is not None:
-            self.link_listener(self, LinkEvent.LEFT)
+        if self.own_link:
+            self._out(LinkChange(at_ms, LinkEvent.LEFT, self.will(), self))
 
     def _cut(self, at_ms: int) -> None:
         self.link = False
-        if self.link_listener is not None:
-            self.link_listener(self, LinkEvent.CUT)
+        if self.own_link:
+            self._out(LinkChange(at_ms, LinkEvent.CUT, self.will(), self))
         else:
             self._will_due_ms = at_ms + WILL_AFTER_MS
 

@@ -21,8 +21,8 @@ from caretaker_contract.clock import Clock
 from caretaker_contract.errors import ContractError
 from caretaker_contract.topics import PREFIX, Address, Kind, parse
 from caretaker_simulator.fleet import Fleet
-from caretaker_simulator.sent import Sent, restamp
-from caretaker_simulator.voice import WILL_AFTER_MS, LinkEvent, Voice
+from caretaker_simulator.sent import LinkChange, LinkEvent, Sent, restamp
+from caretaker_simulator.voice import WILL_AFTER_MS, Voice
 
 _log = logging.getLogger(__name__)
 WINDOW = 200
@@ -62,8 +62,11 @@ class Connection:
         self._idle = asyncio.Event()
         self._idle.set()
         self._wanted = True
+        self.severed = False  # no message gets through any more
         self._client: aiomqtt.Client | None = None
+        self.owner: Voice | None = None  # the one device whose connection this is, and its will
         self.will: tuple[str, bytes] | None = None
+        self._attempts = 0
         self.connected = asyncio.Event()  # has been, at least once
         self.connects = 0
         self.acknowledged = 0
@@ -98,15 +101,15 @@ class Connection:
         self._wanted = False
         self._wake.set()
 
-    def cut(self) -> list[Sent]:
-        """End now, without a goodbye, as a dead network does: the broker speaks the will. What did not get through."""
+    def cut(self) -> None:
+        """End now, without a goodbye, as a dead network does: the broker speaks the will. What waits is kept."""
         self._wanted = False
+        self.severed = True
         if self._client is not None:
             link = self._client._client.socket()
             if isinstance(link, socket.socket):
                 link.shutdown(socket.SHUT_RDWR)
         self._wake.set()
-        return self.give_up()
 
     def give_up(self) -> list[Sent]:
         """Hand over, in order, what is not acknowledged: somebody else sends it."""
@@ -117,10 +120,14 @@ class Connection:
         self._wake.set()
         return waiting
 
+    @property
+    def _on(self) -> bool:
+        return not self.severed and (self._wanted or self.unacknowledged > 0)
+
     async def run(self) -> None:
         """Stay connected until `leave` or `cut`. Only for a task of its own."""
         pause_s = _RETRY_S[0]
-        while self._wanted or self.unacknowledged:
+        while self._on:
             before = self.connects
             try:
                 await self._session()
@@ -130,13 +137,17 @@ class Connection:
                 self._client = None
                 self._queue.extendleft(reversed(self._flying.values()))
                 self._flying.clear()
-            if self._wanted or self.unacknowledged:
+            if self._on:
                 pause_s = _RETRY_S[0] if self.connects > before else min(_RETRY_S[1], pause_s * 2)
                 await asyncio.sleep(pause_s)
 
     async def _session(self) -> None:
         will = None
-        if self.will is not None:
+        if self.owner is not None and self.will is not None:
+            if self._attempts:
+                self.owner.relink(self._clock.now_ms())
+                self.will = self.owner.will()
+            self._attempts += 1
             topic, payload = self.will
             delay = _properties(PacketTypes.WILLMESSAGE)
             delay.WillDelayInterval = max(1, round(self._clock.real_s(WILL_AFTER_MS / 1000)))
@@ -168,12 +179,12 @@ class Connection:
             reader = asyncio.create_task(self._read(client))
             reader.add_done_callback(lambda _: self._wake.set())
             try:
-                while self._wanted or self.unacknowledged:
+                while self._on:
                     self._wake.clear()
                     if reader.done():
                         reader.result()  # raises what ended it
                     self._pump(client)
-                    if not self._wanted and not self.unacknowledged:
+                    if not self._on:
                         break
                     await self._wake.wait()
             finally:
@@ -254,41 +265,45 @@ class Wire:
     def _command(self, address: Address, payload: bytes) -> None:
         self._on_command(address, payload)
 
-    def linked(self, device: Voice, event: LinkEvent) -> None:
-        """A device's own connection comes or goes (the fleet's link_listener; not for shared connections)."""
-        older = self._homes.get(device)
-        if event is LinkEvent.UP:
-            topic, payload = device.will()
-            school, name = topic.split("/")[2:4]
+    def put(self, stream: Iterable[Sent | LinkChange]) -> None:
+        """Send these, in order for each device."""
+        for each in stream:
+            home = self._homes.get(each.device)
+            if isinstance(each, LinkChange):
+                self._change_link(each, home)
+                continue
+            if home is None:
+                home = self._homes[each.device] = self._pool[len(self._homes) % len(self._pool)]
+            home.put(each)
+
+    def _change_link(self, change: LinkChange, older: Connection | None) -> None:
+        if change.event is LinkEvent.UP:
+            school, name = change.will[0].split("/")[2:4]
             connection = Connection(
                 self._host,
                 self._port,
                 self._clock,
                 f"{self._name}-{school}-{name}",
-                [str(Address(school, name).topic(Kind.COMMAND))],
+                [Address(school, name).topic(Kind.COMMAND)],
                 self._command,
-                lambda: self._on_reconnect([device]),
+                lambda: self._on_reconnect([change.device]),
             )
-            connection.will = (topic, payload)
+            connection.owner, connection.will = change.device, change.will
             if older is not None:
                 for sent in older.give_up():
                     connection.put(sent)
                 older.leave()
                 self._past.update(older.counts())
-            self._homes[device] = connection
+            self._homes[change.device] = connection
             self._launch(connection)
-        elif older is not None and event is LinkEvent.CUT:
-            device.unsent[:0] = [sent.payload for sent in older.cut() if not sent.retain]
+        elif older is not None and change.event is LinkEvent.CUT:
+            older.cut()
         elif older is not None:
             older.leave()
 
-    def put(self, messages: Iterable[Sent]) -> None:
-        """Send these, in order for each device."""
-        for sent in messages:
-            home = self._homes.get(sent.device)
-            if home is None:
-                home = self._homes[sent.device] = self._pool[len(self._homes) % len(self._pool)]
-            home.put(sent)
+    def stranded(self) -> set[Voice]:
+        """Devices whose last connection broke before everything was acknowledged: they have to come back."""
+        return {device for device, home in self._homes.items() if home.severed and home.unacknowledged}
 
     def connections(self) -> set[Connection]:
         """All that are of use."""

@@ -14,6 +14,7 @@ from caretaker_collector import memory as memory_
 from caretaker_collector import state
 from caretaker_collector.bus_mqtt import Broker, MqttBus
 from caretaker_collector.core import Core
+from caretaker_collector.day_rollup import DayRollup
 from caretaker_collector.http import listen, serve
 from caretaker_collector.journal import Journal
 from caretaker_collector.ledger import Ledger
@@ -66,10 +67,12 @@ class Collector:
             Track(self.memory, settings.presence),
             Decide(self.memory, self.ledger, estate, policies),
             Keep(self.db, self.memory, self.ledger, estate),
-            *([Act(self.memory, self.ledger, key, outlet, clock)] if key else []),
         ]
+        self.act = Act(self.memory, self.ledger, key, outlet, clock) if key else None
+        stages += [self.act] if self.act else []
         self.core = Core(self.journal, self.db, self.memory, self.ledger, stages, clock, settings.tick_s)
         self.recorder = Recorder(self.journal, self.db, self.store, estate, self.memory)
+        self.day_rollup = DayRollup(self.db, self.store, estate, self.recorder, clock)
         bus = MqttBus(broker_of(settings.broker), clock.now_ms)
         self.receiver = Receiver(bus, self.journal, self.memory, outlet, clock, settings.journal.commit_ms / 1000)
 
@@ -82,6 +85,9 @@ class Collector:
                 tasks.create_task(self.receiver.run(), name="receiver")
                 tasks.create_task(self.core.run(), name="core")
                 tasks.create_task(self.recorder.run(), name="recorder")
+                if self.act:
+                    tasks.create_task(self.act.work(), name="act")
+                tasks.create_task(self.day_rollup.run(), name="days")
                 tasks.create_task(self._prune(), name="prune")
                 tasks.create_task(serve(self, listening), name="http")
         finally:

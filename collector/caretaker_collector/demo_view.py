@@ -49,9 +49,9 @@ def look_at_this_first(demo: "Demo") -> str:
     return (
         "Look at this first\n"
         f"  1 two schools and this machine, {demo.clock.speed:.0f} times as fast: idle machines are asked to go\n"
-        "  2 why was one switched off, or left on?   caretaker why ash/ict3-07    (or here/this-machine)\n"
-        "  3 keep a room on:                         caretaker hold ash/ict3 --until 18:00 --reason club\n"
-        "  4 stop everything, and go on:             caretaker stop all --reason look; caretaker resume all\n"
+        "  2 why was one switched off, or left on?   caretaker why ash/lib-17    (or here/this-machine)\n"
+        "  3 keep a room on:                        caretaker hold ash/lib --until 18:00 --reason club\n"
+        "  4 stop everything, and go on:            caretaker stop all --reason look; caretaker resume all\n"
         f"  5 its own health: http://{http.host}:{http.port}/healthz and /metrics; all files are in {where}/\n"
     )
 
@@ -183,15 +183,15 @@ class Screen:
         shown: list[tuple[int, Text]] = []
         for decided_ms, school, device, verb, status, reason in rows:
             decision = reasons.get((Address(school, device), decided_ms))
-            why = "; ".join(str(r) for r in decision.reasons[:3]) if decision else ""
-            text = Text(f"{self._clock(decided_ms)} {school}/{device:<12} {verb.replace('_', ' '):<10} {why}  ")
             note = f" ({reason.replace('_', ' ')})" if reason not in ("", "none") else ""
-            text.append(status.replace("_", " ") + note, style=ENDINGS.get(status, "bold"))
+            text = Text(f"{self._clock(decided_ms)} {school + '/' + device:<16} {verb.replace('_', ' '):<10} ")
+            text.append(f"{status.replace('_', ' ') + note:<20}", style=ENDINGS.get(status, "bold"))
+            text.append("; ".join(str(told) for told in decision.reasons[:2]) if decision else "")
             shown.append((decided_ms, text))
         kept_on = [d for d in told if d.verdict is Verdict.LEFT_ON and _telling(d)][: EVENTS // 2]
         for decision in kept_on:
             why = "; ".join(str(reason) for reason in decision.reasons[:2])
-            text = Text(f"{self._clock(decision.at_ms)} {decision.device!s:<16} left on    {why}", style="dim")
+            text = Text(f"{self._clock(decision.at_ms)} {decision.device!s:<16} {'left on':<31}{why}", style="dim")
             shown.append((decision.at_ms, text))
         shown.sort(key=lambda pair: pair[0])
         for _, text in shown[-EVENTS - EVENTS // 2 :]:
@@ -218,5 +218,5 @@ def summary(demo: "Demo", result: "DemoResult") -> str:
         f"{result.stored:,} are stored: {agree}\n"
         f"{result.commands_sent} commands sent: {outcomes or 'none'}\n"
         f"machines switched off while somebody used them, by the simulator's own record: {result.unsafe}\n"
-        f"kept in {demo.out.name}/: try `caretaker why ash/ict3-07`\n"
+        f"kept in {demo.out.name}/: try `caretaker why ash/lib-17`\n"
     )

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from caretaker_collector import rows
 from caretaker_contract.errors import ContractError, Unavailable
 from caretaker_contract.messages import Message
 from caretaker_contract.topics import Address, Kind
@@ -77,17 +78,16 @@ class Journal:
 
     async def append(self, messages: Sequence[Incoming]) -> None:
         """Write and commit `messages`; Unavailable when the disk does not take them (then none was written)."""
-        first = self.last + 1
-        rows = [(first + i, m.received_ms, m.topic, m.payload) for i, m in enumerate(messages)]
-        await self._run(asyncio.get_running_loop().run_in_executor(self._thread, self._insert, rows))
-        self._tail.extend(Record(*row) for row in rows)
-        self.last = rows[-1][0] if rows else self.last
+        records = [Record(pos, m.received_ms, m.topic, m.payload) for pos, m in enumerate(messages, self.last + 1)]
+        await self._run(asyncio.get_running_loop().run_in_executor(self._thread, self._insert, records))
+        self._tail.extend(records)
+        self.last += len(records)
         self._grown.set()
 
-    def _insert(self, rows: list[tuple[int, int, str, bytes]]) -> None:
+    def _insert(self, records: list[Record]) -> None:
         self._db.execute("BEGIN")
         try:
-            self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, ?)", rows)
+            rows.insert(self._db, "journal", [(r.pos, r.received_ms, r.topic, r.payload) for r in records])
             self._db.execute("COMMIT")
         except sqlite3.Error:
             if self._db.in_transaction:

@@ -3,27 +3,63 @@
 import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
+from sys import intern
 
 import msgspec
+from msgspec import Struct
 
-from caretaker_collector import state
+from caretaker_collector import rows, state
 from caretaker_collector.numbering import Numberings
 from caretaker_contract.topics import Address
 from caretaker_rules.model import Asked, Tracked
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode_into = msgspec.msgpack.Encoder().encode_into
+_buffer = bytearray()
 _decode_tracked = msgspec.msgpack.Decoder(Tracked).decode
 _decode_numberings = msgspec.msgpack.Decoder(Numberings).decode
 
 
-class Entry:
-    """One device: what the core tracks of it, and which of its numbers have come."""
+class Entry(Struct, gc=False):
+    """One device: what the core tracks of it, and which of its numbers have come.
 
-    __slots__ = ("numberings", "tracked")
+    From one batch to the next it keeps both as the bytes that stand in the state file: a third of the memory, and
+    nothing in it that the garbage collector would look through. Reading them costs 1 to 2 microseconds.
+    """
 
-    def __init__(self, tracked: Tracked, numberings: Numberings) -> None:
-        self.tracked = tracked
-        self.numberings = numberings
+    _tracked: Tracked | bytes
+    _numberings: Numberings | bytes
+
+    @property
+    def tracked(self) -> Tracked:
+        """Presence, telemetry and abilities. Set it to change it, in a batch that has the entry as touched."""
+        held = self._tracked
+        return _decode_tracked(held) if isinstance(held, bytes) else held
+
+    @tracked.setter
+    def tracked(self, tracked: Tracked) -> None:
+        self._tracked = tracked
+
+    @property
+    def numberings(self) -> Numberings:
+        """Changed in place, in a batch that has the entry as touched."""
+        held = self._numberings
+        if isinstance(held, bytes):
+            held = self._numberings = _decode_numberings(held)
+        return held
+
+    def pack(self) -> tuple[bytes, bytes]:
+        """Tracked and numberings as bytes, which is what it holds from now on."""
+        if not isinstance(self._tracked, bytes):
+            self._tracked = _packed(self._tracked)
+        if not isinstance(self._numberings, bytes):
+            self._numberings = _packed(self._numberings)
+        return self._tracked, self._numberings
+
+
+def _packed(value: Tracked | Numberings) -> bytes:
+    """As bytes of just their size; what `encode` returns is up to half as large again for as long as it lives."""
+    _encode_into(value, _buffer)
+    return bytes(_buffer)
 
 
 @dataclass(slots=True)
@@ -57,6 +93,7 @@ class Memory:
         """The entry of a device, made if it is new."""
         found = self.entries.get(address)
         if found is None:
+            address = Address(intern(address.school), intern(address.device))  # one copy of names that come again
             found = self.entries[address] = Entry(Tracked(), Numberings())
         return found
 
@@ -75,18 +112,17 @@ def load(db: sqlite3.Connection) -> Memory:
     """The memory as the state file has it."""
     memory = Memory(counts=Counter(state.counters(db)))
     for school, device, tracked, numberings in db.execute("SELECT school, device, tracked, numberings FROM devices"):
-        address = Address(school, device)
-        entry = Entry(_decode_tracked(tracked), _decode_numberings(numberings))
-        memory.entries[address] = entry
-        if any(numbering.missing_count() for numbering in entry.numberings.epochs):
-            memory.replays[address] = ReplayPlan(next_ms=0)
+        memory.entries[Address(intern(school), intern(device))] = Entry(tracked, numberings)
+        if any(numbering.missing_count() for numbering in _decode_numberings(numberings).epochs):
+            memory.replays[Address(school, device)] = ReplayPlan(next_ms=0)
     return memory
 
 
 def save_entries(db: sqlite3.Connection, entries: dict[Address, Entry]) -> None:
-    """Write these entries. Part of the caller's transaction."""
-    db.executemany(
-        "INSERT INTO devices VALUES (?, ?, ?, ?) ON CONFLICT (school, device) "
-        "DO UPDATE SET tracked = excluded.tracked, numberings = excluded.numberings",
-        [(a.school, a.device, _encode(e.tracked), _encode(e.numberings)) for a, e in entries.items()],
+    """Write these entries, which are packed by it. Part of the caller's transaction."""
+    rows.insert(
+        db,
+        "devices",
+        [(*address, *entry.pack()) for address, entry in entries.items()],
+        "ON CONFLICT (school, device) DO UPDATE SET tracked = excluded.tracked, numberings = excluded.numberings",
     )

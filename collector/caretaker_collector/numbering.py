@@ -13,7 +13,7 @@ EPOCHS_KEPT = 2
 """A reinstalled agent starts a new epoch; stragglers of the one before are still told from repeats."""
 
 
-class Boot(Struct, gc=False):
+class Boot(Struct, array_like=True, gc=False):
     """One boot: the highest number known to exist, and those below it that have not come."""
 
     top: int = 0
@@ -22,7 +22,7 @@ class Boot(Struct, gc=False):
     gaps: list[Gap] = field(default_factory=list)
 
 
-class Numbering(Struct):
+class Numbering(Struct, array_like=True):
     """All boots of one epoch that are not complete, and the newest."""
 
     epoch: str
@@ -116,10 +116,18 @@ def _fill(gaps: list[Gap], seq: int) -> bool:
     return False
 
 
-class Numberings(Struct):
+class Numberings(Struct, array_like=True):
     """All numbering of one device: its newest epochs, oldest first."""
 
     epochs: list[Numbering] = field(default_factory=list)
+
+    def have_gaps(self) -> bool:
+        """Whether any number is known to be missing."""
+        for numbering in self.epochs:
+            for record in numbering.boots.values():
+                if record.gaps:
+                    return True
+        return False
 
     def of(self, epoch: str) -> Numbering:
         """The numbering of `epoch`, made if it is new."""

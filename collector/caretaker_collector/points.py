@@ -55,7 +55,7 @@ def _report(report: Report, labels: tuple[str, str, str, str], received_ms: int)
         ("watts", gauges.watts),
         ("uptime_s", gauges.uptime_s),
     )
-    fields.update((name, value) for name, value in optional if value is not None)
+    fields |= {name: value for name, value in optional if value is not None}
     time_ns = point_time_ns(report.at_ms, report.boot, report.seq)
     points = [Point("device", time_ns, labels, fields)]
     change = transition_of(report)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -122,6 +123,12 @@ def _told(told: Told, clock: Clock) -> list[str]:
         age = f"   (report {reason.age_s} s old)" if reason.age_s is not None else ""
         lines.append(f"    {reason}{age}")
     return lines
+
+
+def _short(path: str) -> str:
+    """A path as one would type it from here."""
+    near = Path(path)
+    return str(near.relative_to(Path.cwd())) if near.is_relative_to(Path.cwd()) else path
 
 
 def _story(command: CommandStory, clock: Clock) -> str:

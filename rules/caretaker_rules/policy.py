@@ -161,7 +161,7 @@ class Rule(Struct, frozen=True, kw_only=True):
                 return False
             named = True
         if select.networks is not None:
-            if school.network is None or school.network not in select.networks:
+            if school.network not in select.networks:
                 return False
             named = True
         if select.rooms is not None:

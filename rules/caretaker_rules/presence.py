@@ -107,7 +107,7 @@ def _report(old: Presence, report: Report, now_ms: int) -> tuple[Presence, list[
     else:
         # A machine first heard of, or heard of anew, counts as one that has just connected.
         epoch, turn = report.epoch, None
-        link_boot, link, link_ms, left_ms = boot, 0, now_ms, 0
+        link_boot, link, link_ms, left_ms = 0, 0, now_ms, 0
 
     if own is not None:
         turn = Turn(boot, seq, at_ms, state, report.cause)

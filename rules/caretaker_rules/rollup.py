@@ -230,18 +230,18 @@ def _explain(result: _Sum, unexplained_ms: float) -> None:
 
 def _rounded(result: _Sum) -> Totals:
     """Whole seconds whose sum is the length of the span, none below zero."""
-    span_s = (result.end_ms - result.start_ms) // 1000
+    span_ms = result.end_ms - result.start_ms
     parts_ms = [*result.metered_ms, max(0.0, result.off_ms), max(0.0, result.blind_ms)]
     total_ms = sum(parts_ms)
-    missing_ms = span_s * 1000 - total_ms
+    missing_ms = span_ms - total_ms
     if missing_ms < 0:  # clocks set back, or rounding
-        parts_ms = [part * span_s * 1000 / total_ms for part in parts_ms]
+        parts_ms = [part * span_ms / total_ms for part in parts_ms]
     else:
         parts_ms[3 if missing_ms <= ROUNDING_S * 1000 else 4] += missing_ms
     ends, running_ms = [], 0.0
     for part in parts_ms:
         running_ms += part
-        ends.append(round(running_ms / 1000))
-    ends[-1] = span_s
+        ends.append(min(round(running_ms / 1000), span_ms // 1000))
+    ends[-1] = span_ms // 1000
     in_use_s, idle_s, asleep_s, off_s, blind_s = (end - begin for begin, end in zip([0, *ends[:-1]], ends, strict=True))
     return Totals(in_use_s, idle_s, asleep_s, off_s, blind_s, result.boots)

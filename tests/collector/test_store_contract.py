@@ -184,6 +184,13 @@ async def test_times_keep_their_nanoseconds(world: World) -> None:
     assert await world.store.read("device", T0_MS, T0_MS + 1, world.school) == [odd]
 
 
+async def test_a_long_reading_has_every_point_once_though_many_share_a_time(world: World) -> None:
+    points = [world.point(T0_MS + i // 4_500, f"pc-{i % 4_500:04}", state="idle", seq=i) for i in range(9_000)]
+    await world.store.write(points)
+    assert await world.all() == points
+    assert await world.store.read("device", 0, 2**62, world.school, "pc-0007") == [points[7], points[4_507]]
+
+
 async def test_reading_can_be_limited_to_a_school_or_a_device(world: World) -> None:
     other = f"{world.school}-x"
     here = [world.point(T0_MS + i, f"pc-{i % 2}", state="idle", seq=i) for i in range(6)]
@@ -223,7 +230,7 @@ async def test_any_text_can_be_a_field(world: World, text: str) -> None:
 
 async def test_numbers_come_back_exactly(world: World) -> None:
     ints = [0, -1, 2**53 + 1, 2**63 - 1, -(2**63)]
-    floats = [0.1 + 0.2, 1e-7, 1e300, 5e-324, 1 / 3, -2.5e16, 4.0]
+    floats = [0.1 + 0.2, 1e-7, 0.0, -3.9489070087941205e-295, 1e300, 5e-324, 1 / 3, -2.5e16, 4.0]
     points = [world.point(T0_MS + i, state="idle", seq=value) for i, value in enumerate(ints)]
     points += [world.point(T0_MS + 100 + i, state="idle", watts=value) for i, value in enumerate(floats)]
     assert await world.store.write(points) == []

@@ -251,6 +251,20 @@ def test_a_disk_that_fails_to_write_is_unavailable_and_the_next_call_starts_afre
     assert result["stored"] == 3000
 
 
+async def test_a_mistake_in_the_middle_of_a_transaction_does_not_block_the_next_one(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+
+    def mistake(database: sqlite3.Connection) -> None:
+        database.execute("BEGIN IMMEDIATE")
+        raise KeyError("a mistake of ours")
+
+    with pytest.raises(KeyError):
+        await store._writing.run(mistake)
+    assert await store.write(_points(2)) == []
+    assert await store.count("device") == 2
+    await store.close()
+
+
 @pytest.mark.slow
 async def test_a_busy_event_loop_does_not_starve_the_writer(tmp_path: Path) -> None:
     """4,000 rows take about 0.1 s; in a plain executor 15 s, and with executemany far longer."""

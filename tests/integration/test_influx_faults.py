@@ -221,11 +221,11 @@ async def test_fields_have_the_types_of_the_table_of_metrics(store: InfluxStore,
         {"state": "idle", "seq": 1, "watts": 5, "cpu_ratio": 1e-9, "session": False},
     )
     assert await store.write([point]) == []
-    found = {}
+    found: set[tuple[str, str]] = set()
     async for series in store._query('SHOW FIELD KEYS FROM "device"'):
-        found.update(dict(series.values))
+        found.update((name, kind) for name, kind in series.values)
     expected = {"state": "string", "seq": "integer", "watts": "float", "cpu_ratio": "float", "session": "boolean"}
-    assert expected.items() <= found.items()
+    assert set(expected.items()) <= found
 
 
 async def test_data_of_a_type_that_we_never_write_reads_as_absent(

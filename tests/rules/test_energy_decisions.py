@@ -4,7 +4,7 @@ from msgspec import structs
 
 from caretaker_rules.energy import Verdict, decide
 from caretaker_rules.reasons import Why
-from rules_world import NOW_MS, asked, london_ms, machine, policy_from, snapshot
+from rules_world import NOW_MS, asked, hold, london_ms, machine, policy_from, snapshot
 
 TWO_RULES = """mode = "live"
 [[rules]]
@@ -107,3 +107,46 @@ def test_idle_time_is_credited_from_the_report_on_while_idle():
     assert only(TWO_RULES, "17:15", report_age="4 min").idle_s == 44 * 60
     in_use = only(TWO_RULES, "17:15", state="in_use", idle="29 min", report_age="4 min")
     assert Why.NOT_IDLE_LONG_ENOUGH in [reason.why for reason in in_use.reasons]
+
+
+def test_ask_before_this_idle_time_leaves_the_episode_alone():
+    """Whether the ledger still remembers yesterday's ask does not change the word for today's idle time."""
+    device, tracked = machine()
+    earlier = {device.address: asked("3 h", step="refused")}
+    (with_it,) = decide(snapshot((device, tracked), asked=earlier), policy_from(TWO_RULES), NOW_MS)
+    (without,) = decide(snapshot((device, tracked)), policy_from(TWO_RULES), NOW_MS)
+    assert with_it.episode == without.episode
+
+
+def test_report_from_the_future_is_doubtful():
+    """The collector's own clock was set back: nothing can be said about ages."""
+    (decision,) = decide(snapshot(machine(idle="2 h")), policy_from(TWO_RULES), NOW_MS - 600_000)
+    assert Why.CLOCK_DOUBTFUL in [reason.why for reason in decision.reasons]
+
+
+def test_lesson_within_the_reach_of_a_command_counts_whatever_the_lead():
+    """With no lead at all, a machine is still not asked when it would go off in the lesson."""
+    text = TWO_RULES.replace("[[rules]]", '[keep_on]\nbooked_within = "0 s"\n[[rules]]', 1)
+    assert [reason.why for reason in only(text, "17:57").reasons] == [Why.BOOKED]
+    assert only(text, "17:56").acts
+
+
+def test_holds_of_others_and_of_the_past_keep_nothing_on():
+    """Another school's, another machine's, or one that is over."""
+    mine = hold(device="pc-01")
+    for other in (
+        structs.replace(mine, school="oak"),
+        structs.replace(mine, device="pc-99"),
+        structs.replace(mine, from_ms=NOW_MS - 9000, until_ms=NOW_MS),
+    ):
+        assert decide(snapshot(machine(), holds=[other]), policy_from(TWO_RULES), NOW_MS)[0].acts
+    assert not decide(snapshot(machine(), holds=[mine]), policy_from(TWO_RULES), NOW_MS)[0].acts
+
+
+def test_restart_may_come_again_the_next_day():
+    """Once in twenty hours."""
+    device, tracked = machine()
+    text = TWO_RULES.replace('"shut_down"', '"restart"')
+    for ago, acts in (("19 h", False), ("21 h", True)):
+        earlier = {device.address: asked(ago, verb="restart", step="done")}
+        assert decide(snapshot((device, tracked), asked=earlier), policy_from(text), NOW_MS)[0].acts is acts

@@ -54,7 +54,7 @@ def test_at_most_so_many_a_minute():
 def test_sends_of_the_last_minute_count(age_ms, left):
     """Also those that lie in the future of a clock that was set back; in another room, they still count."""
     sends = [(NOW_MS - age_ms, "office")] * 10
-    decisions = decide(snapshot(*fleet(20), recent_sends_ms=sends), policy(per_minute=12), NOW_MS)
+    decisions = decide(snapshot(*fleet(30), recent_sends_ms=sends), policy(per_minute=12), NOW_MS)
     assert len(sent(decisions)) == left
 
 
@@ -195,3 +195,15 @@ def test_zero_switches_nothing():
     """A cap of nought is a way to say: nothing at all."""
     for caps in ({"per_minute": 0}, {"room": 0}, {"school": 0}):
         assert sent(decide(snapshot(*fleet(5)), policy(**caps), NOW_MS)) == []
+
+
+def test_machines_whose_link_has_just_broken_look_lost():
+    """A cut of the school's line shows at once, before the grace is over."""
+    machines = [*fleet(2), *fleet(3, prefix="cut", link_broke=True)]
+    assert looks_lost(machines, policy(), NOW_MS) == (3, 5)
+
+
+def test_sends_count_against_the_share_of_the_school():
+    """Also sends to rooms that are no longer in the register."""
+    sends = [(NOW_MS - 300_000, "attic")] * 4
+    assert len(sent(decide(snapshot(*fleet(10), recent_sends_ms=sends), policy(school=50), NOW_MS))) == 1

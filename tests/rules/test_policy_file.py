@@ -29,12 +29,10 @@ def test_duration(text, seconds):
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize(
-    "text", ["", "30", "30min", "min", "-5 min", "1.5 h", "30 minutes", "1 h 2 h", "1 h ", "٣ min"]
-)
+@pytest.mark.parametrize("text", ["", "30", "30min", "min", "-5 min", "1.5 h", "30 mins", "1 h 2 h", "1 h ", "٣ min"])
 def test_wrong_duration_says_how_to_write_it(text):
     """What is not a length of time is refused with an example or the unit that stands twice."""
-    with pytest.raises(ValueError, match="write|twice"):
+    with pytest.raises(ValueError, match=r"write|twice"):
         parse_duration(text)
 
 

@@ -300,3 +300,39 @@ def test_outcome_does_not_overtake_a_report():
     )
     presence, _ = told((0, on()), (10, outcome), (11, on(9, 2, IN_USE, IDLE)))
     assert (presence.state, presence.seq, presence.heard_ms) == (IN_USE, 2, T + 11_000)
+
+
+def test_will_of_an_older_boot_is_ignored_when_no_link_is_known():
+    """A machine known by its reports alone: the will of the boot before says nothing about this one."""
+    presence, _ = told((0, beat(0, 1, boot=6)), (5, note("lost", link=3, boot=5)), (60, None))
+    assert (presence.state, presence.lost_ms) == (IDLE, 0)
+
+
+def test_will_after_a_stopped_agent_is_not_lost():
+    """The agent said that it goes and the machine stays: its link breaking is no news."""
+    goodbye = note("leaving", cause=Cause.AGENT_STOP, at_ms=T + 50_000)
+    presence, _ = told((0, note("online")), (1, on(1)), (50, goodbye), (51, note("lost")), (99, None))
+    assert presence.state is UNKNOWN
+
+
+def test_repeated_online_of_a_broken_link_is_no_sign_of_life():
+    """A link that broke does not come back; only a newer one cancels the grace."""
+    presence, _ = told((0, note("online")), (1, on(1)), (100, note("lost")), (110, note("online")), (130, None))
+    assert presence.state is LOST
+
+
+def test_report_of_asleep_that_comes_after_the_goodbye_counts():
+    """The goodbye does not say whether the machine sleeps or is off; its report does."""
+    goodbye = note("leaving", cause=Cause.RULE, at_ms=T + 50_000)
+    sleep = on(50, 2, ASLEEP, IDLE, cause=Cause.RULE)
+    presence, _ = told((0, note("online")), (1, on(1)), (50, goodbye), (51, sleep))
+    assert (presence.state, presence.planned) == (ASLEEP, True)
+
+
+def test_outcome_of_another_epoch_is_no_sign_of_life():
+    """An answer that an agent gave before it was reinstalled says nothing about today's."""
+    old = Outcome(
+        epoch="0badf00d", boot=9, seq=9, prev=9, at_ms=T, sent_ms=T, command="0" * 32, verb=Verb.WARN, step=Step.DONE
+    )
+    presence, _ = told((0, note("online")), (1, on(1)), (100, note("lost")), (110, old), (130, None))
+    assert (presence.state, presence.heard_ms) == (LOST, T + 1000)

@@ -111,3 +111,29 @@ def test_a_crash_or_power_cut_is_off_at_once_and_nobody_can_start_it_without_mai
     if act is Act.POWER_CUT:
         live(body, T + 30 * MINUTE, (T + 25 * MINUTE, Act.POWER_BACK, 0))
         assert body.truth.boots == 2
+
+
+class Networks:
+    """A listener that remembers what it was told of the network."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, bool]] = []
+
+    def changed(self, at_ms: int, state: PowerState, was: PowerState, cause: Cause, graceful: bool) -> None:
+        pass
+
+    def network(self, at_ms: int, up: bool) -> None:
+        self.told.append((at_ms - T, up))
+
+    def clock_set(self, at_ms: int, offset_ms: int) -> None:
+        pass
+
+
+def test_cuts_nest_and_the_end_of_one_that_began_before_this_life_means_nothing() -> None:
+    body = machine(IDLE)
+    ears = Networks()
+    body.listener = ears
+    acts = [Act.NET_BACK, Act.NET_CUT, Act.NET_CUT, Act.NET_BACK, Act.NET_BACK, Act.NET_CUT]
+    for second, act in enumerate(acts):
+        body.apply((T + second, act, 0))
+    assert ears.told == [(1, False), (4, True), (5, False)]

@@ -51,7 +51,7 @@ class Linux:
         if display is not None:
             self._probes.append(display)
         if bus_socket.exists():
-            self._logind = Logind(lambda: int(time.time() * 1000), time.monotonic)  # noqa: TID251 (logind's own clock)
+            self._logind = Logind(time.monotonic)
             self._logind.x11_display = "" if display is None else display.display.partition(".")[0]
             self._probes += [LogindIdle(self._logind), LogindSession(self._logind), LogindInhibited(self._logind)]
 
@@ -137,10 +137,10 @@ class Linux:
 
     def going_down(self) -> bool:
         """`systemctl is-system-running` says stopping; False where there is no systemd."""
-        import subprocess
-
         if not (self._root / "run/systemd/system").is_dir():
             return False
+        import subprocess
+
         try:
             done = subprocess.run(
                 ["systemctl", "is-system-running"], timeout=2, check=False, capture_output=True, text=True

@@ -33,10 +33,10 @@ class Session(NamedTuple):
     tty: str
     closing: bool
     idle_hint: bool
-    idle_since_ms: int  # wall clock; 0: never
+    idle_since_s: float  # CLOCK_MONOTONIC, which nobody can set; 0: never
 
 
-def input_age_s(sessions: list[Session], now_ms: int, empty_for_s: float, x11_display: str = "") -> float | None:
+def input_age_s(sessions: list[Session], now_s: float, empty_for_s: float, x11_display: str = "") -> float | None:
     """Seconds since anybody's last input; None when another probe (for `x11_display`) knows the only session better.
 
     With nobody signed in, it is the time for which there has been nobody (`empty_for_s`). A greeter's idle hint counts
@@ -50,14 +50,14 @@ def input_age_s(sessions: list[Session], now_ms: int, empty_for_s: float, x11_di
         if x11_display and session.kind == "x11" and session.display.partition(".")[0] == x11_display:
             left_out = True
             continue
-        since_s = max(0.0, (now_ms - session.idle_since_ms) / 1000)
+        since_s = max(0.0, now_s - session.idle_since_s)
         if session.kind in ("x11", "wayland", "mir"):
-            if session.idle_hint and session.idle_since_ms:
+            if session.idle_hint and session.idle_since_s:
                 ages.append(since_s)
             elif session.klass == "user":
                 ages.append(0.0)
         elif session.klass == "user":
-            ages.append(since_s if session.idle_since_ms else 0.0)
+            ages.append(since_s if session.idle_since_s else 0.0)
     if not any(_person(session) for session in sessions):
         ages.append(empty_for_s)
     elif not ages and left_out:
@@ -80,8 +80,7 @@ def asks_to_stay(inhibitors: list[tuple[str, str, str, str, int, int]]) -> bool:
 class Logind:
     """One connection to logind. Any method may raise OSError, TimeoutError or ValueError; `call` then connects anew."""
 
-    def __init__(self, now_ms: Callable[[], int], awake_s: Callable[[], float], bus: str = "SYSTEM") -> None:
-        self._now_ms = now_ms
+    def __init__(self, awake_s: Callable[[], float], bus: str = "SYSTEM") -> None:
         self._awake_s = awake_s
         self._bus = bus
         self._connection: Any = None
@@ -113,7 +112,7 @@ class Logind:
                     str(got["TTY"]),
                     got["State"] == "closing",
                     bool(got["IdleHint"]),
-                    int(got["IdleSinceHint"]) // 1000,
+                    int(got["IdleSinceHintMonotonic"]) / 1e6,
                 )
             )
             del name
@@ -134,7 +133,7 @@ class Logind:
         sessions = self.sessions()
         now_s = self._awake_s()
         empty_s = now_s - (now_s if self._empty_since_s is None else self._empty_since_s)
-        return input_age_s(sessions, self._now_ms(), empty_s, self.x11_display)
+        return input_age_s(sessions, now_s, empty_s, self.x11_display)
 
     def inhibited(self) -> bool:
         """Whether a programme asks the machine to stay on."""

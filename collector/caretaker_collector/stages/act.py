@@ -3,6 +3,7 @@
 Before each single send the stop switch is read again, so that a person's stop takes effect between two machines.
 """
 
+import asyncio
 import hashlib
 import math
 
@@ -23,7 +24,7 @@ from caretaker_rules.presence import ON_STATES
 
 log = structlog.get_logger()
 
-REPLAY_LIFE_MS = 120_000
+REPLAY_LIFE_MS = 600_000
 RANGES_A_TIME = 50
 NUMBERS_A_TIME = 2_000
 REPLAYS_A_TICK = 200
@@ -49,17 +50,26 @@ class Act:
         self._key = key
         self._outlet = outlet
         self._clock = clock
+        self._due = asyncio.Event()
 
     async def run(self, batch: Batch) -> None:
-        """Send what is due. A broken link leaves it for the next tick, until it expires."""
-        if not batch.tick or self._outlet.link is None:
-            return
-        try:
-            await self._send_commands(self._outlet.link)
-            await self._ask_for_missing(self._outlet.link, batch.now_ms)
-        except Unavailable as error:
-            log.warning("could not send; what still applies is tried again", reason=str(error))
-        self._ledger.close_unanswered(batch.now_ms)
+        """Wake the doer. It works beside the pipeline: a broker that is slow to answer must not hold up the rules."""
+        if batch.tick:
+            self._ledger.close_unanswered(batch.now_ms)
+            self._due.set()
+
+    async def work(self) -> None:
+        """Until cancelled: at each tick send what is due. A broken link leaves it for the next, until it expires."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            if self._outlet.link is None:
+                continue
+            try:
+                await self._send_commands(self._outlet.link)
+                await self._ask_for_missing(self._outlet.link, self._clock.now_ms())
+            except Unavailable as error:
+                log.warning("could not send; what still applies is tried again", reason=str(error))
 
     async def _send_commands(self, link: BusLink) -> None:
         for entry in self._ledger.to_send(self._clock.now_ms()):
@@ -85,12 +95,16 @@ class Act:
             if not ranges:
                 self._memory.replays.pop(address, None)
                 continue
+            # By the machine's own clock, as far as we know it: one whose clock is wrong would refuse, and its numbers
+            # would be lost for good. Asking for what it has said already is harmless, so this holds for replay only.
+            telemetry = self._memory.entries[address].tracked.telemetry
+            issued_ms = max(0, now_ms - telemetry.skew_ms) if telemetry else now_ms
             command = Command(
                 id=_replay_id(address, ranges, now_ms),
                 device=str(address),
                 verb=Verb.REPLAY,
-                issued_ms=now_ms,
-                expires_ms=now_ms + REPLAY_LIFE_MS,
+                issued_ms=issued_ms,
+                expires_ms=issued_ms + REPLAY_LIFE_MS,
                 ranges=ranges,
             )
             await self._publish(link, address, command)

@@ -45,8 +45,7 @@ class Deduplicate:
 
     def _watch_gaps(self, address: Address, batch: Batch) -> None:
         """Plan a replay when numbers are missing; drop the plan when none are any more."""
-        numberings = self._memory.entries[address].numberings
-        missing = any(record.gaps for n in numberings.epochs for record in n.boots.values())
+        missing = self._memory.entries[address].numberings.have_gaps()
         plan = self._memory.replays.get(address)
         if missing and plan is None:
             self._memory.replays[address] = ReplayPlan(next_ms=batch.now_ms + PATIENCE_MS)

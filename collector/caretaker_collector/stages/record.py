@@ -3,7 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -17,6 +17,7 @@ from caretaker_collector.stages.keep import pending_point
 from caretaker_contract.errors import ContractError, Unavailable
 from caretaker_contract.messages import Report
 from caretaker_contract.metrics import Point
+from caretaker_rules.calendar import local
 from caretaker_rules.model import Estate
 from caretaker_rules.ports import Store
 
@@ -24,7 +25,6 @@ log = structlog.get_logger()
 
 RECORDER = "recorder"
 BATCH = 5_000
-DAY_MS = 86_400_000
 
 
 class Recorder:
@@ -39,6 +39,7 @@ class Recorder:
         self.position = state.position(db, RECORDER)
         self.problem = ""
         self._days: set[tuple[str, str]] = set()  # school-days that are already marked for the roll-up
+        self._dates: dict[tuple[str, int], str] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -63,7 +64,7 @@ class Recorder:
         if not records and not pending:
             return False
         points: list[Point] = [pending_point(blob) for _, blob in pending]
-        sources: dict[int, Record] = {}
+        sources: list[Record | None] = [None] * len(points)  # of each point
         touched: set[tuple[str, str]] = set()
         for record in records:
             try:
@@ -71,18 +72,19 @@ class Recorder:
             except ContractError:
                 continue  # the core reader has put it aside
             made = points_of(message, address, record.received_ms, self._estate)
-            for point in made:
-                sources[id(point)] = record
             points += made
+            sources += [record] * len(made)
             if isinstance(message, Report):
-                touched.add((address.school, utc_day(message.at_ms)))
+                touched.add((address.school, self._day(address.school, message.at_ms)))
         refused = await self._store.write(points)
         counts = Counter({"points_written": len(points) - len(refused), "points_refused": len(refused)})
         position = records[-1].pos if records else self.position
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            for point, reason in refused:
-                counts["quarantined"] += self._quarantine(point, reason, sources.get(id(point)))
+            if refused:
+                source_of = dict(zip(map(id, points), sources, strict=True))
+                for point, reason in refused:
+                    counts["quarantined"] += self._quarantine(point, reason, source_of.get(id(point)))
             if pending:
                 self._db.execute("DELETE FROM pending_points WHERE id <= ?", (pending[-1][0],))
             newest_ms = records[-1].received_ms if records else 0
@@ -103,6 +105,23 @@ class Recorder:
         self._memory.counts.update(counts)
         return True
 
+    def _day(self, school: str, at_ms: int) -> str:
+        """The school's local date of a moment, as 2026-10-06; remembered by quarter-hours: zones change only there."""
+        key = (school, at_ms // 900_000)
+        day = self._dates.get(key)
+        if day is None:
+            if len(self._dates) > 100_000:
+                self._dates.clear()
+            known = self._estate.schools.get(school)
+            zone = ZoneInfo(known.time_zone if known else "UTC")
+            day = self._dates[key] = local(at_ms, zone).date().isoformat()
+        return day
+
+    def mark_day(self, school: str, day: str, since_ms: int) -> None:
+        """A day has to be computed again."""
+        self._db.execute("INSERT INTO dirty_days VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (school, day, since_ms))
+        self._days.add((school, day))
+
     def forget_days(self, days: set[tuple[str, str]]) -> None:
         """The roll-up has dealt with these; a later report marks them again."""
         self._days -= days
@@ -118,8 +137,3 @@ class Recorder:
             "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)",
             (record.pos, record.received_ms, record.topic, record.payload, "store", reason[:500]),
         ).rowcount
-
-
-def utc_day(at_ms: int) -> str:
-    """The UTC date of a moment, as 2026-10-06."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()

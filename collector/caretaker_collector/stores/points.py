@@ -97,7 +97,7 @@ def fault_of(point: Point, shape: Shape) -> str:
         return f"tags are longer than {MAX_TEXT} characters together"
     if _BAD_TAG.search(joined):
         return f"tags {tags!r} hold a control character, a backslash or a broken character"
-    if not -_INT64 < point.time_ns < _INT64:
+    if not 1 - _INT64 < point.time_ns < _INT64 - 1:  # the very ends are used by InfluxDB itself
         return f"time {point.time_ns} ns does not fit into 64 bits"
     return ""
 
@@ -117,4 +117,4 @@ def _text_fault(value: FieldValue) -> str:
 def window_ns(start_ms: int, end_ms: int) -> tuple[int, int]:
     """start <= time < end in nanoseconds, cut to what 64 bits hold."""
     bound = _INT64 - 1
-    return max(-bound, start_ms * 1_000_000), min(bound, end_ms * 1_000_000)
+    return max(1 - bound, start_ms * 1_000_000), min(bound, end_ms * 1_000_000)

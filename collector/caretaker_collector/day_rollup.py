@@ -1,0 +1,177 @@
+"""Keeps `device_day` true: every day that a report touched is computed again from the readings in the store.
+
+A day's total needs the last reading before it and the first one after it, which may be days away (a machine that was
+off over a weekend says so on Monday). So the first and last reading of each device and day are kept in the state file,
+and a first reading that closes such a gap makes the days in between due again.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+
+from caretaker_collector.points import tags
+from caretaker_collector.receiver import retrying
+from caretaker_collector.stages.record import Recorder
+from caretaker_contract.clock import Clock
+from caretaker_contract.errors import Unavailable
+from caretaker_contract.messages import PowerState
+from caretaker_contract.metrics import Point
+from caretaker_contract.topics import Address
+from caretaker_rules import rollup
+from caretaker_rules.calendar import local, midnight_ms
+from caretaker_rules.model import Estate
+from caretaker_rules.ports import Store
+from caretaker_rules.rollup import Reading
+
+log = structlog.get_logger()
+
+SETTLE_MS = 300_000
+"""How long a day stays marked before it is computed, so that a burst of late reports costs one computation."""
+TODAY_EVERY_MS = 900_000
+"""The day under way is computed this often."""
+LOOK_EVERY_S = 60.0
+LONGEST_GAP_DAYS = 60
+"""A machine that was away for longer than this leaves its days blind."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Reading).decode
+
+
+class DayRollup:
+    """Computes school-days that are marked dirty; one at a time, oldest mark first."""
+
+    def __init__(self, db: sqlite3.Connection, store: Store, estate: Estate, recorder: Recorder, clock: Clock) -> None:
+        self._db = db
+        self._store = store
+        self._estate = estate
+        self._recorder = recorder
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Until cancelled. A store that is down leaves the marks where they are."""
+        await retrying(self._once, lambda _: None)
+
+    async def _once(self, succeeded: Callable[[], None]) -> None:
+        while True:
+            await self.step(self._clock.now_ms())
+            succeeded()
+            await asyncio.sleep(max(1.0, self._clock.real_s(LOOK_EVERY_S)))
+
+    async def step(self, now_ms: int, settle: bool = True) -> int:
+        """Compute what is due; returns how many school-days were. With `settle` False marks need not have aged."""
+        done = 0
+        for school, text, since_ms in self._db.execute(
+            "SELECT school, day, since_ms FROM dirty_days ORDER BY since_ms"
+        ):
+            day = date.fromisoformat(text)
+            known = self._estate.schools.get(school)
+            zone = ZoneInfo(known.time_zone if known else "UTC")
+            patience_ms = TODAY_EVERY_MS if day == local(now_ms, zone).date() else SETTLE_MS
+            if settle and now_ms - since_ms < patience_ms:
+                continue
+            # Unmarked first: a report that comes while we compute marks the day again.
+            self._db.execute("DELETE FROM dirty_days WHERE school = ? AND day = ?", (school, text))
+            self._recorder.forget_days({(school, text)})
+            try:
+                await self._roll(school, day, zone, now_ms)
+            except Unavailable:
+                self._recorder.mark_day(school, text, since_ms)
+                raise
+            done += 1
+        return done
+
+    async def _roll(self, school: str, day: date, zone: ZoneInfo, now_ms: int) -> None:
+        start_ms, end_ms = midnight_ms(day, zone), midnight_ms(day + timedelta(days=1), zone)
+        until_ms = min(end_ms, max(now_ms, start_ms))
+        by_device: dict[str, list[Reading]] = {}
+        for point in await self._store.read("device", start_ms, end_ms, school=school):
+            by_device.setdefault(point.tags[3], []).append(reading_of(point))
+        # Devices without a reading on this day may have been off all through it.
+        devices = by_device.keys() | {a.device for a in self._estate.devices if a.school == school}
+        points: list[Point] = []
+        for count, device in enumerate(sorted(devices)):
+            if count % 50 == 49:
+                await asyncio.sleep(0)  # let messages through
+            readings = by_device.get(device, [])
+            self._keep_ends(school, device, day, readings)
+            around = [*self._neighbours(school, device, day), *readings]
+            if around and until_ms > start_ms:
+                points.append(self._point(Address(school, device), start_ms, around, until_ms))
+        refused = await self._store.write(points)
+        for point, reason in refused:
+            log.warning("the store refuses a day", tags=point.tags, reason=reason)
+
+    def _keep_ends(self, school: str, device: str, day: date, readings: list[Reading]) -> None:
+        """Note the day's first and last reading; when the first is news, the days back to the one before are due."""
+        if not readings:
+            return
+        first, last = (pick(readings, key=lambda r: (r.at_ms, r.boot, r.seq)) for pick in (min, max))
+        known = self._db.execute(
+            "SELECT first FROM day_ends WHERE school = ? AND device = ? AND day = ?", (school, device, day.isoformat())
+        ).fetchone()
+        self._db.execute(
+            "INSERT INTO day_ends VALUES (?, ?, ?, ?, ?) ON CONFLICT (school, device, day) "
+            "DO UPDATE SET first = excluded.first, last = excluded.last",
+            (school, device, day.isoformat(), _encode(first), _encode(last)),
+        )
+        if known is not None and _decode(known[0]) == first:
+            return
+        before = self._db.execute(
+            "SELECT max(day) FROM day_ends WHERE school = ? AND device = ? AND day < ?",
+            (school, device, day.isoformat()),
+        ).fetchone()[0]
+        if before is None:
+            return
+        due = max(date.fromisoformat(before), day - timedelta(days=LONGEST_GAP_DAYS))
+        while due < day:
+            self._recorder.mark_day(school, due.isoformat(), first.at_ms)
+            due += timedelta(days=1)
+
+    def _neighbours(self, school: str, device: str, day: date) -> list[Reading]:
+        """The last reading before the day and the first one after it, where there are any."""
+        text = day.isoformat()
+        before = self._db.execute(
+            "SELECT last FROM day_ends WHERE school = ? AND device = ? AND day < ? ORDER BY day DESC LIMIT 1",
+            (school, device, text),
+        ).fetchone()
+        after = self._db.execute(
+            "SELECT first FROM day_ends WHERE school = ? AND device = ? AND day > ? ORDER BY day LIMIT 1",
+            (school, device, text),
+        ).fetchone()
+        return [_decode(row[0]) for row in (before, after) if row is not None]
+
+    def _point(self, address: Address, start_ms: int, readings: list[Reading], until_ms: int) -> Point:
+        spent = rollup.totals(readings, start_ms, until_ms)
+        labels = tags(self._estate, address)
+        fields: dict[str, int | float | bool | str] = {
+            "in_use_s": spent.in_use_s,
+            "idle_s": spent.idle_s,
+            "asleep_s": spent.asleep_s,
+            "off_s": spent.off_s,
+            "blind_s": spent.blind_s,
+            "boots": spent.boots,
+        }
+        device_class = self._estate.classes.get(labels[2])
+        if device_class is not None:
+            fields["energy_wh"] = float(rollup.energy_wh(spent, device_class))
+        return Point("device_day", start_ms * 1_000_000, labels, fields)
+
+
+def reading_of(point: Point) -> Reading:
+    """The meters of a `device` point."""
+    fields = point.fields
+    return Reading(
+        epoch=str(fields["epoch"]),
+        boot=int(fields["boot"]),
+        seq=int(fields["seq"]),
+        at_ms=point.time_ns // 1_000_000,
+        state=PowerState(str(fields["state"])),
+        in_use_s=int(fields["in_use_s"]),
+        idle_s=int(fields["idle_s"]),
+        asleep_s=int(fields["asleep_s"]),
+    )

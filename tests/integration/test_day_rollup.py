@@ -1,0 +1,124 @@
+"""device_day follows the readings: also over a weekend, a late report and a night off."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from caretaker_collector import state
+from caretaker_collector.day_rollup import DayRollup
+from caretaker_collector.journal import Journal
+from caretaker_collector.memory import Memory
+from caretaker_collector.settings import load_estate
+from caretaker_collector.stages.record import Recorder
+from caretaker_collector.stores.sqlite import SqliteStore
+from caretaker_contract.clock import Clock
+from caretaker_contract.messages import Cause, PowerState
+from caretaker_rules.ports import Incoming
+from worlds import Stream, make_world
+
+LONDON = ZoneInfo("Europe/London")
+
+
+def at(day: int, hour: int, minute: int = 0) -> int:
+    """UTC ms of a local time in October 2026."""
+    return int(datetime(2026, 10, day, hour, minute, tzinfo=LONDON).timestamp() * 1000)
+
+
+class Bench:
+    """Journal, recorder and roll-up without a broker: `say` is a report that arrives."""
+
+    def __init__(self, folder: Path) -> None:
+        world = make_world(folder, 1)
+        self.stream = Stream(world.devices[0], at_ms=at(2, 9), state=PowerState.OFF)
+        estate = load_estate(folder / "estate.toml")
+        self.journal = Journal(folder / "journal.db")
+        self.db = state.open_state(folder / "state.db")
+        self.store = SqliteStore(folder / "store.db")
+        self.recorder = Recorder(self.journal, self.db, self.store, estate, Memory())
+        self.rollup = DayRollup(self.db, self.store, estate, self.recorder, Clock())
+
+    def make(self, state: PowerState, when: int, cause: Cause = Cause.HEARTBEAT) -> Incoming:
+        """A report of that moment; meters count what the state before was."""
+        step_s = (when - self.stream.at_ms) // 1000
+        report = self.stream.report(state, cause=cause, step_s=step_s)
+        return Incoming(when, *self.stream.wire(report))
+
+    async def say(self, *messages: Incoming) -> None:
+        """Messages arrive and are recorded."""
+        await self.journal.append(messages)
+        while await self.recorder.step():
+            pass
+
+    async def days(self, now: int) -> dict[int, dict[str, object]]:
+        """Roll up what is due and return the fields by day of the month."""
+        while await self.rollup.step(now, settle=False):
+            pass
+        points = await self.store.read("device_day", 0, 2**42)
+        return {datetime.fromtimestamp(p.time_ns / 1e9, UTC).astimezone(LONDON).day: dict(p.fields) for p in points}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A fresh bench."""
+    return Bench(tmp_path)
+
+
+async def test_a_weekend_is_blind_until_monday_proves_that_it_was_off(bench: Bench) -> None:
+    """Friday afternoon to Monday morning: unknown while nobody knows, off once the machine says so itself."""
+    await bench.say(
+        bench.make(PowerState.IN_USE, at(2, 9), Cause.BOOT), bench.make(PowerState.OFF, at(2, 15), Cause.USER)
+    )
+    friday = (await bench.days(at(3, 1)))[2]
+    assert (friday["in_use_s"], friday["off_s"], friday["blind_s"]) == (6 * 3600, 0, 18 * 3600)
+    bench.stream.reboot()
+    await bench.say(bench.make(PowerState.IN_USE, at(5, 8), Cause.BOOT))
+    days = await bench.days(at(5, 9))
+    assert days[2]["off_s"] == 9 * 3600  # from 15:00; before 09:00 nothing was ever heard of it
+    assert (days[3]["off_s"], days[3]["blind_s"]) == (24 * 3600, 0)
+    assert (days[4]["off_s"], days[4]["blind_s"]) == (24 * 3600, 0)
+    assert days[5]["off_s"] == 8 * 3600
+    assert days[5]["boots"] == 1
+
+
+async def test_a_late_report_makes_its_day_right_again(bench: Bench) -> None:
+    """A replayed report in the middle moves time between the states of that day, and nothing is counted twice."""
+    first = bench.make(PowerState.IN_USE, at(2, 9), Cause.BOOT)
+    middle = bench.make(PowerState.IDLE, at(2, 10), Cause.NO_INPUT)
+    last = bench.make(PowerState.IDLE, at(2, 12))
+    await bench.say(first, last)
+    before = (await bench.days(at(2, 12)))[2]
+    await bench.say(middle, middle)
+    after = (await bench.days(at(2, 12)))[2]
+    assert (before["in_use_s"], before["idle_s"]) == (after["in_use_s"], after["idle_s"]) == (3600, 7200)
+    assert after["energy_wh"] == pytest.approx(90 * 1 + 80 * 2)
+
+
+async def test_the_day_of_the_clock_change_has_25_hours(bench: Bench) -> None:
+    """25 October 2026 is an hour longer; its seconds add up to it."""
+    await bench.say(
+        bench.make(PowerState.IN_USE, at(24, 12), Cause.BOOT),
+        bench.make(PowerState.OFF, at(24, 13), Cause.USER),
+    )
+    bench.stream.reboot()
+    await bench.say(bench.make(PowerState.IN_USE, at(26, 8), Cause.BOOT))
+    day = (await bench.days(at(26, 9)))[25]
+    assert day["off_s"] == 25 * 3600
+
+
+async def test_a_store_that_is_down_keeps_the_mark(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is forgotten when the computation could not be done."""
+    from caretaker_contract.errors import Unavailable
+
+    await bench.say(bench.make(PowerState.IN_USE, at(2, 9), Cause.BOOT))
+
+    async def down(*_: object, **__: object) -> list[object]:
+        raise Unavailable("down")
+
+    good = bench.store.read
+    monkeypatch.setattr(bench.store, "read", down)
+    with pytest.raises(Unavailable):
+        await bench.rollup.step(at(2, 10), settle=False)
+    monkeypatch.setattr(bench.store, "read", good)
+    assert await bench.rollup.step(at(2, 10), settle=False) == 1
