@@ -112,10 +112,7 @@ def _state(device: int, seq: int) -> PowerState:
 def _report(device: int, seq: int, now_ms: int) -> Report:
     state, was = _state(device, seq), _state(device, seq - 1)
     idle = state is PowerState.IDLE
-    if state is was:
-        cause = Cause.HEARTBEAT
-    else:
-        cause = Cause.BOOT if seq == 1 else Cause.NO_INPUT if idle else Cause.INPUT
+    change = Cause.BOOT if seq == 1 else Cause.NO_INPUT if idle else Cause.INPUT
     return Report(
         epoch=EPOCH,
         boot=7,
@@ -125,7 +122,7 @@ def _report(device: int, seq: int, now_ms: int) -> Report:
         sent_ms=now_ms,
         state=state,
         was=was,
-        cause=cause,
+        cause=Cause.HEARTBEAT if state is was else change,
         meters=Meters(in_use_s=1_000_000 + device + 240 * seq, idle_s=400_000 + 60 * seq, asleep_s=300_000),
         gauges=Gauges(
             idle_s=2_400 if idle else 4,
@@ -140,7 +137,7 @@ def _report(device: int, seq: int, now_ms: int) -> Report:
 def generate(
     port: int, devices: int, cores: list[int], allowed: "Synchronized[int]", sent: "Synchronized[int]"
 ) -> None:
-    """Publish messages 0, 1, 2 ... up to `allowed`, which may grow, until it is negative. `sent`: taken by the broker."""
+    """Publish messages up to `allowed`, which may grow, until it is negative; `sent`: how many the broker has."""
     os.sched_setaffinity(0, cores)
     link, voices = Link(port, "load"), Voices(devices)
     window = min(link.receive_max, 5_000)

@@ -41,6 +41,7 @@ from caretaker_contract.messages import (
 from caretaker_contract.metrics import point_time_ns
 from caretaker_contract.signing import key_id, verify
 from caretaker_contract.topics import Address, Kind
+from fault_starts import WarmCollector
 from worlds import CollectorProcess, Stream, World, eventually
 
 Number = tuple[int, int]
@@ -219,7 +220,7 @@ class Fleet:
             assert not self.trouble, f"trouble on the devices: {self.trouble[:5]}"
 
     def rest(self, within_s: float = 30.0) -> None:
-        """No more life and no more loss: each device says one last thing, and replays are still answered."""
+        """No more life and no more loss: each device says one last thing; replays are still answered."""
         self._living = False
         self.loss = 0.0
         assert self._rested.wait(10), "the fleet's thread stands still"
@@ -274,10 +275,14 @@ class Fleet:
                 self._out.append((device, report))
             done = due
             await asyncio.sleep(0.01)
-        for device in everybody:  # somebody sits down at each machine that is on, so that none is commanded any more
-            is_idle = device.state is PowerState.IDLE
-            last = (PowerState.IN_USE, Cause.INPUT) if is_idle else (None, Cause.HEARTBEAT)
-            self._out.append((device, device.tell(self.clock.now_ms(), *last)))
+        for device in everybody:  # somebody sits down at each machine: none is commanded any more, and each is asked
+            if device.state is PowerState.OFF:
+                device.reboot()
+                device.link = 0
+                self._out.extend(device.greeting(self.clock.now_ms()))
+                self._out.append((device, device.tell(self.clock.now_ms(), PowerState.IN_USE, Cause.BOOT)))
+            else:
+                self._out.append((device, device.tell(self.clock.now_ms(), PowerState.IN_USE, Cause.INPUT)))
         self._rested.set()
 
     async def _connection(self) -> None:
@@ -503,7 +508,7 @@ def _numbers(which: list[tuple[Device, Number]]) -> str:
 
 def settle(
     fleet: Fleet,
-    collector: CollectorProcess | None = None,
+    collector: CollectorProcess | WarmCollector,
     within_s: float = 40.0,
     rows: Rows = sqlite_rows,
     put_aside: Callable[[], Iterable[Row]] = lambda: (),
@@ -522,7 +527,7 @@ def settle(
         return not found and time.monotonic() - since_s > 0.5
 
     def explain() -> str:
-        log = collector.log()[-1500:] if collector else ""
+        log = collector.log()[-1500:]
         return "\n  ".join(["", *found[:12]]) + f"\nthe collector's log ends with:\n{log}"
 
     eventually(all_well, within_s, explain)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import structlog
 
-from caretaker_collector.points import tags
+from caretaker_collector.points import clock_error_ms, tags
 from caretaker_collector.receiver import retrying
 from caretaker_collector.stages.record import Recorder
 from caretaker_contract.clock import Clock
@@ -34,6 +34,8 @@ SETTLE_MS = 300_000
 """How long a day stays marked before it is computed, so that a burst of late reports costs one computation."""
 TODAY_EVERY_MS = 900_000
 """The day under way is computed this often."""
+TRUSTED_SKEW_MS = 120_000
+"""A clock that is further off is corrected; within it, transit time would be mistaken for skew."""
 LOOK_EVERY_S = 60.0
 LONGEST_GAP_DAYS = 60
 """A machine that was away for longer than this leaves its days blind."""
@@ -163,13 +165,19 @@ class DayRollup:
 
 
 def reading_of(point: Point) -> Reading:
-    """The meters of a `device` point."""
+    """The meters of a `device` point, at the collector's time when the device's clock was plainly wrong.
+
+    The skew was measured when the report was sent, so it holds for a replayed one too, to within its time in transit.
+    """
     fields = point.fields
+    skew_ms = round(float(fields.get("skew_s", 0.0)) * 1000)
+    rest_ms = skew_ms - clock_error_ms(skew_ms)  # whole hours were put right when the point was made
+    at_ms = point.time_ns // 1_000_000 + (rest_ms if abs(rest_ms) > TRUSTED_SKEW_MS else 0)
     return Reading(
         epoch=str(fields["epoch"]),
         boot=int(fields["boot"]),
         seq=int(fields["seq"]),
-        at_ms=point.time_ns // 1_000_000,
+        at_ms=at_ms,
         state=PowerState(str(fields["state"])),
         in_use_s=int(fields["in_use_s"]),
         idle_s=int(fields["idle_s"]),

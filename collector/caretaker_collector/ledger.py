@@ -24,6 +24,8 @@ ANSWER_MARGIN_MS = 120_000
 """How long after expiry and countdown an answer may still come before the command counts as unanswered."""
 LONGEST_WARNING_MS = 3_600_000
 RECENT_MS = 3_600_000
+RULE_VERBS = POWER_VERBS | {Verb.WARN}
+"""What a rule may ask of a machine."""
 _ORDER = {step: i for i, step in enumerate(Step)}
 
 
@@ -55,7 +57,7 @@ class Ledger:
         )
         for school, device, verb, decided_ms, expires_ms, status, step_ms, body in rows:
             address = Address(school, device)
-            if Verb(verb) in POWER_VERBS:
+            if Verb(verb) in RULE_VERBS:
                 step = Step(status) if status in _ORDER else None
                 self._memory.asked[address] = Asked(
                     verb=Verb(verb), asked_ms=decided_ms, expires_ms=expires_ms, step=step, step_ms=step_ms
@@ -68,7 +70,7 @@ class Ledger:
     def hear(self, address: Address, outcome: Outcome) -> None:
         """Note in memory how far the device's newest command has come."""
         asked = self._memory.asked.get(address)
-        if asked is not None and outcome.verb in POWER_VERBS and _later(outcome.step, asked.step):
+        if asked is not None and outcome.verb in RULE_VERBS and _later(outcome.step, asked.step):
             self._memory.asked[address] = Asked(
                 verb=asked.verb,
                 asked_ms=asked.asked_ms,
@@ -98,7 +100,7 @@ class Ledger:
                     msgspec.json.encode(entry),
                 ),
             ).rowcount
-            if made and entry.command.verb in POWER_VERBS:
+            if made and entry.command.verb in RULE_VERBS:
                 self._memory.asked[entry.address] = Asked(
                     verb=entry.command.verb, asked_ms=entry.command.issued_ms, expires_ms=entry.command.expires_ms
                 )
@@ -133,13 +135,16 @@ class Ledger:
         return sends
 
     def holds(self, now_ms: int) -> list[Hold]:
-        """Holds and freezes in force, read anew: another process may have written them a moment ago."""
+        """Holds and freezes in force or soon to be, read anew: another process may have written one a moment ago.
+
+        Soon, because a command asked for now is carried out after its warning: the rules look that far ahead.
+        """
         return [
             Hold(id=i, kind=kind, school=school, room=room, device=device, from_ms=begin, until_ms=until, reason=reason)
             for i, kind, school, room, device, begin, until, reason in self._db.execute(
                 "SELECT id, kind, school, room, device, from_ms, until_ms, reason FROM holds "
                 "WHERE ended_ms IS NULL AND from_ms <= ? AND until_ms > ?",
-                (now_ms, now_ms),
+                (now_ms + LONGEST_WARNING_MS + ANSWER_MARGIN_MS, now_ms),
             )
         ]
 

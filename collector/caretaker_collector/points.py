@@ -1,6 +1,6 @@
 """From messages to points for the store: pure, so a journal that is read again gives the same points."""
 
-from caretaker_contract.messages import Message, Outcome, Report
+from caretaker_contract.messages import Message, Numbered, Outcome, Report
 from caretaker_contract.metrics import FieldValue, Point, point_time_ns
 from caretaker_contract.topics import Address
 from caretaker_rules.model import Estate, Transition
@@ -8,6 +8,23 @@ from caretaker_rules.presence import transition_of
 
 UNREGISTERED = "unregistered"
 """Room and class of a device that is in no asset register: bounded, and easy to look for."""
+
+
+WRONG_CLOCK_MS = 1_800_000
+_HOUR_MS = 3_600_000
+
+
+def clock_error_ms(skew_ms: int) -> int:
+    """What to add to the times of a device whose clock is wrong by hours or years; 0 for one that is right enough.
+
+    Whole hours, so that two copies of a message, which took a little more or less time, fall on the same moment.
+    """
+    return 0 if abs(skew_ms) < WRONG_CLOCK_MS else round(skew_ms / _HOUR_MS) * _HOUR_MS
+
+
+def true_at_ms(message: Numbered, received_ms: int) -> int:
+    """When a message was made, by the device's clock, put right by whole hours when that clock is plainly wrong."""
+    return max(0, message.at_ms + clock_error_ms(received_ms - message.sent_ms))
 
 
 def tags(estate: Estate, address: Address) -> tuple[str, str, str, str]:
@@ -29,7 +46,7 @@ def points_of(message: Message, address: Address, received_ms: int, estate: Esta
             "step": message.step.value,
             "reason": message.reason.value,
         }
-        time_ns = point_time_ns(message.at_ms, message.boot, message.seq)
+        time_ns = point_time_ns(true_at_ms(message, received_ms), message.boot, message.seq)
         return [Point("command", time_ns, tags(estate, address), fields)]
     return []
 
@@ -56,7 +73,7 @@ def _report(report: Report, labels: tuple[str, str, str, str], received_ms: int)
         ("uptime_s", gauges.uptime_s),
     )
     fields |= {name: value for name, value in optional if value is not None}
-    time_ns = point_time_ns(report.at_ms, report.boot, report.seq)
+    time_ns = point_time_ns(true_at_ms(report, received_ms), report.boot, report.seq)
     points = [Point("device", time_ns, labels, fields)]
     change = transition_of(report)
     if change is not None:

@@ -69,5 +69,5 @@ class Snapshot(Struct, kw_only=True):
     asked: Mapping[Address, Asked]  # the newest command to each machine
     holds: Sequence[Hold]  # in force now or soon; others are ignored
     stops: Sequence[Stop]
-    behind_s: float  # how old the newest message is that the collector has read
+    behind_s: float  # how old the newest message is that the collector has read; inf: it has no broker
     recent_sends_ms: Sequence[tuple[int, str]]  # when, and to which room, commands went out lately

@@ -12,6 +12,7 @@ every change at once, and only while the report is fresh and the link unbroken (
 """
 
 from collections.abc import Callable, Sequence
+from math import isinf
 
 from msgspec import Struct
 
@@ -258,8 +259,9 @@ def collector_behind(case: Case) -> Reason | None:
     limit_s = case.now.policy.behind_s
     if case.now.behind_s <= limit_s:
         return None
-    behind = duration(case.now.behind_s) if case.now.behind_s < 1e9 else "without its broker"
-    return Reason(Why.COLLECTOR_BEHIND, behind, duration(limit_s))
+    if isinf(case.now.behind_s):
+        return Reason(Why.NO_BROKER)
+    return Reason(Why.COLLECTOR_BEHIND, duration(case.now.behind_s), duration(limit_s))
 
 
 # -- guards: the school says so ----------------------------------------------------------------------------------------

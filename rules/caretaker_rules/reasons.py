@@ -50,6 +50,7 @@ class Why(StrEnum):
     STOPPED = "stopped"
     OBSERVE_ONLY = "observe_only"
     COLLECTOR_BEHIND = "collector_behind"
+    NO_BROKER = "no_broker"
 
 
 SENTENCES: dict[Why, str] = {
@@ -89,6 +90,7 @@ SENTENCES: dict[Why, str] = {
     Why.STOPPED: "stopped by a person ({value})",
     Why.OBSERVE_ONLY: "the rule only observes ({value})",
     Why.COLLECTOR_BEHIND: "Caretaker itself is {value} behind, limit {limit}",
+    Why.NO_BROKER: "Caretaker itself has no connection to its broker",
 }
 
 

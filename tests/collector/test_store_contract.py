@@ -293,6 +293,7 @@ async def test_what_can_never_be_stored_comes_back_with_its_reason_and_the_rest_
         (world.point(device="bad", seq=1), "state of device is missing"),
         (replace(plain, measurement="gossip"), "no measurement 'gossip'"),
         (replace(plain, time_ns=2**63), "time"),
+        (replace(plain, time_ns=-(2**63)), "time"),
         (replace(plain, tags=(world.school, "a\nb", "desktop", "bad")), "tags"),
         (replace(plain, tags=(world.school, "a\\", "desktop", "bad")), "tags"),
         (replace(plain, tags=(world.school, "\ud800", "desktop", "bad")), "tags"),

@@ -46,7 +46,7 @@ def test_a_collector_killed_at_50_random_moments_loses_doubles_and_repeats_nothi
         with fleet.running():
             _kill_and_kill(collector, fleet, rng)
             collector.start()
-            settle(fleet, within_s=40)
+            settle(fleet, collector, within_s=40)
         _commands_went_out_once(world, fleet)
         same_state(world, fleet)
         collector.kill()

@@ -19,7 +19,7 @@ SPEED = 30.0  # the collector's patience of 20 s is 0.7 s then, and its 60 s bet
 
 @pytest.fixture
 def default_broker() -> Iterator[Mosquitto]:
-    """A mosquitto with its own default persistence, which saves only every half hour: kill -9 loses all of its queue."""
+    """A mosquitto with its own default persistence, saved every half hour: kill -9 loses its queue."""
     with mosquitto(persistence=True) as server:
         yield server
 
@@ -46,7 +46,7 @@ def test_what_a_killed_broker_had_queued_comes_back_from_the_devices(default_bro
                 default_broker.start()
                 if not collector.pid:
                     collector.start()
-            settle(fleet, within_s=45)
+            settle(fleet, collector, within_s=45)
         same_state(world, fleet)
         assert fleet.asked[Verb.REPLAY] > 0
         assert fleet.resent >= 100, f"only {fleet.resent} messages were lost and sent again: nothing is proved"

@@ -122,3 +122,16 @@ async def test_a_store_that_is_down_keeps_the_mark(bench: Bench, monkeypatch: py
         await bench.rollup.step(at(2, 10), settle=False)
     monkeypatch.setattr(bench.store, "read", good)
     assert await bench.rollup.step(at(2, 10), settle=False) == 1
+
+
+async def test_a_wrong_clock_does_not_move_the_hours(bench: Bench) -> None:
+    """A machine whose clock is two days slow is counted on the days on which it was really on."""
+    slow_ms = 2 * 86_400_000
+    for message in (
+        bench.make(PowerState.IN_USE, at(2, 9), Cause.BOOT),
+        bench.make(PowerState.OFF, at(2, 15), Cause.USER),
+    ):
+        await bench.say(Incoming(message.received_ms + slow_ms, message.topic, message.payload))
+    days = await bench.days(at(5, 1))
+    assert days[4]["in_use_s"] == 6 * 3600
+    assert 2 not in days

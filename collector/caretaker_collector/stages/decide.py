@@ -10,11 +10,10 @@ from caretaker_contract.messages import POWER_VERBS, Cause, Command, Verb
 from caretaker_contract.topics import Address
 from caretaker_rules import energy
 from caretaker_rules.energy import Decision, Snapshot
+from caretaker_rules.guards import COMMAND_LIFE_S
 from caretaker_rules.model import Device, Estate, Tracked
 from caretaker_rules.policy import Policy
 
-COMMAND_LIFE_MS = 90_000
-"""How long a machine may take to receive a command; after that nobody knows whether it still applies."""
 NEVER_HEARD = Tracked()
 
 
@@ -73,7 +72,7 @@ class Decide:
             device=str(decision.device),
             verb=verb,
             issued_ms=now_ms,
-            expires_ms=now_ms + COMMAND_LIFE_MS,
+            expires_ms=now_ms + COMMAND_LIFE_S * 1000,
             cause=Cause.RULE,
             warn_s=decision.warn_s,
             idle_at_least_s=decision.idle_at_least_s,

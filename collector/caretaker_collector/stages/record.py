@@ -10,7 +10,7 @@ import structlog
 from caretaker_collector import state
 from caretaker_collector.journal import Journal, Record
 from caretaker_collector.memory import Memory
-from caretaker_collector.points import points_of
+from caretaker_collector.points import points_of, true_at_ms
 from caretaker_collector.receiver import retrying
 from caretaker_collector.stages.decode import decoded
 from caretaker_collector.stages.keep import pending_point
@@ -75,7 +75,7 @@ class Recorder:
             points += made
             sources += [record] * len(made)
             if isinstance(message, Report):
-                touched.add((address.school, self._day(address.school, message.at_ms)))
+                touched.add((address.school, self._day(address.school, true_at_ms(message, record.received_ms))))
         refused = await self._store.write(points)
         counts = Counter({"points_written": len(points) - len(refused), "points_refused": len(refused)})
         position = records[-1].pos if records else self.position
