@@ -171,13 +171,14 @@ class MqttLink(asyncio.Protocol):
     async def batches(self) -> AsyncIterator[list[Incoming]]:
         """Messages as they come. Ends with Unavailable when the connection does."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
             if self._incoming:
                 batch, self._incoming = self._incoming, []
                 yield batch
             elif self._lost is not None:
                 raise self._lost
+            else:  # only now: the connection may have ended together with the batch before, and nobody tells that twice
+                await self._arrived.wait()
+                self._arrived.clear()
 
     def acknowledge(self, messages: Sequence[Incoming]) -> None:
         """Tell the broker that these are on disk."""

@@ -13,8 +13,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from caretaker_collector import logs, people, state, why
 from caretaker_collector.settings import (
@@ -137,21 +135,11 @@ def simulate(
     if not calibration:
         fail("say --calibration, or run a fleet with: python -m caretaker_simulator run --help", USAGE)
     from caretaker_simulator.calibration import calibration as compare
+    from caretaker_simulator.calibration import table
 
     rows = compare(days=days, seed=seed)
-    if json:
-        typer.echo(as_json(rows))
-    else:
-        table = Table("figure", "published", "simulated", "difference", "source", box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(
-                row.figure,
-                f"{row.published:.2f}",
-                f"{row.simulated:.2f}",
-                f"{row.simulated - row.published:+.2f}",
-                row.source,
-            )
-        Console(width=None if sys.stdout.isatty() else 140).print(table)
+    typer.echo(as_json(rows) if json else table(rows))
+    raise typer.Exit(OK if all(row.fits for row in rows if row.compared) else FINDING)
 
 
 @app.command()
