@@ -1,5 +1,6 @@
 """The core reader: takes batches out of the journal, and ticks, through the stages of pipeline.py."""
 
+import asyncio
 import gc
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -75,6 +76,7 @@ class Core:
                 await self._journal.wait(self.position, timeout_s=max(0.001, self._clock.real_s(wait_ms / 1000)))
             self.problem = ""
             succeeded()
+            await asyncio.sleep(0)  # while records are in memory no stage waits for anything: let the others in
 
     async def step(self) -> bool:
         """One batch or tick; False when there was neither. Unavailable when it could not be kept."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -14,6 +15,7 @@ from jeepney import DBusAddress, HeaderFields, MessageType, message_bus, new_met
 from jeepney.io.blocking import open_dbus_connection
 
 from caretaker_agent.platforms.linux import Linux
+from caretaker_agent.platforms.logind import Logind
 from caretaker_agent.probe import Event
 from caretaker_contract.clock import Clock
 
@@ -23,7 +25,7 @@ CONF = """\
 <busconfig>
   <listen>unix:path={path}</listen>
   <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/><allow own="*"/><allow user="*"/>
+    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
   </policy>
 </busconfig>
 """
@@ -171,6 +173,33 @@ def test_no_name_of_anybody_is_kept(logind: FakeLogind, linux: Linux) -> None:
     assert linux._logind is not None
     assert "pupil" not in repr(linux._logind.last_sessions())
     assert "somebody" not in repr(linux._logind.last_sessions())
+
+
+def test_a_bus_that_says_nothing_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(tmp_path / "mute"))
+        mute.listen()
+
+        def agree() -> None:
+            """Lets the agent in, and never answers after that."""
+            connection, _ = mute.accept()
+            kept.append(connection)
+            connection.recv(1000)
+            connection.sendall(b"OK 1234deadbeef\r\n")
+            connection.recv(1000)
+            connection.sendall(b"AGREE_UNIX_FD\r\n")
+
+        kept: list[socket.socket] = []
+        threading.Thread(target=agree, daemon=True).start()
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/mute")
+        started_s = time.monotonic()
+        logind = Logind(time.monotonic)
+        with pytest.raises(TimeoutError):
+            logind.inhibited()
+        assert time.monotonic() - started_s < 5
+        for connection in kept:
+            connection.close()
 
 
 def test_a_bus_that_goes_away_is_found_again(logind: FakeLogind, linux: Linux) -> None:

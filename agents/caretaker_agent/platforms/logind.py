@@ -184,9 +184,21 @@ class Logind:
 
     def _connect(self) -> None:
         from jeepney import MatchRule, message_bus
-        from jeepney.io.blocking import open_dbus_connection
+        from jeepney.bus import get_bus
+        from jeepney.io.blocking import DBusConnection, prep_socket
 
-        self._connection = open_dbus_connection(self._bus, enable_fds=True)
+        class Connection(DBusConnection):  # type: ignore[misc]
+            """Waits at most so long for anything; the library's own first question waits for ever."""
+
+            def receive(self, *, timeout: float | None = None) -> Any:
+                return super().receive(timeout=_TIMEOUT_S if timeout is None else timeout)
+
+        socket = prep_socket(get_bus(self._bus), enable_fds=True, timeout=_TIMEOUT_S)
+        try:
+            self._connection = Connection(socket, enable_fds=True)
+        except BaseException:
+            socket.close()
+            raise
         for member in ("PrepareForShutdown", "PrepareForSleep"):
             rule = MatchRule(
                 type="signal",
