@@ -129,7 +129,7 @@ def _report(device: int, seq: int, now_ms: int) -> Report:
             session=not idle,
             cpu_ratio=0.03 if idle else 0.21,
             memory_ratio=0.46,
-            uptime_s=30 + 300 * seq,
+            uptime_s=90_000 + 300 * seq,
         ),
     )
 

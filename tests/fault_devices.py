@@ -469,19 +469,24 @@ def unaccounted(fleet: Fleet, rows: Rows = sqlite_rows, put_aside: Iterable[Row]
                 f"{device.address.device}: made {kept} and forgot {forgotten}, the collector has "
                 f"{numbering.received} received, {numbering.dropped} dropped, missing {numbering.missing(5)}"
             )
-    faults += _counters(fleet, len(aside))
+    strangers = [entry for address, entry in known.entries.items() if address not in fleet.devices]
+    faults += _counters(fleet, len(aside), sum(n.received for entry in strangers for n in entry.numberings.epochs))
     return faults
 
 
-def _counters(fleet: Fleet, put_aside: int) -> list[str]:
+def _counters(fleet: Fleet, put_aside: int, strange: int) -> list[str]:
     """The collector's own count against what was made and against its journal."""
     faults = []
     counted = Counter(fleet.world.counters())
     reports, outcomes = len(fleet.of(Report)), len(fleet.of(Outcome))
     dropped = sum(len(device.forgotten) for device in fleet.devices.values())
-    for name, true in (("reports", reports), ("outcomes", outcomes), ("dropped", dropped)):
-        if counted[name] != true:
-            faults.append(f"the collector has counted {counted[name]} {name}, there were {true}")
+    if strange:  # which of them were reports, nobody has written down
+        if counted["reports"] + counted["outcomes"] != reports + outcomes + strange:
+            faults.append(f"counted: {counted}; there were {reports} + {outcomes}, and {strange} of strangers")
+    else:
+        for name, true in (("reports", reports), ("outcomes", outcomes), ("dropped", dropped)):
+            if counted[name] != true:
+                faults.append(f"the collector has counted {counted[name]} {name}, there were {true}")
     db = sqlite3.connect(f"file:{fleet.world.data / 'journal.db'}?mode=ro", uri=True, timeout=10)
     try:
         total, numbered = db.execute(

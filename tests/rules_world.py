@@ -222,6 +222,7 @@ def case_snapshot(case: Mapping[str, Any]) -> tuple[Snapshot, Policy, int]:
     if "asked" in case:
         more["asked"] = {one[0].address: asked(**case["asked"])}
     if "behind" in case:
-        more["behind_s"] = float(parse_duration(case["behind"]))
+        behind = case["behind"]
+        more["behind_s"] = float("inf") if behind == "for ever" else float(parse_duration(behind))
     policy = policy_from(case["policy"]) if "policy" in case else load_policy()
     return snapshot(one, **more), policy, now_ms

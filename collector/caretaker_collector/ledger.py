@@ -5,6 +5,8 @@ message leaves, so a crash in between may lose a command (it expires; the machin
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -169,30 +171,39 @@ class Ledger:
 
     def mark(self, command: str, status: str, now_ms: int) -> None:
         """Write how far the sending has come, on disk when this returns."""
-        try:
+        with _retried():
             self._db.execute("UPDATE commands SET status = ?, sent_ms = ? WHERE id = ?", (status, now_ms, command))
-        except sqlite3.Error as error:
-            raise Unavailable(f"state file: {error}") from error
 
     def close_unanswered(self, now_ms: int) -> None:
         """Commands whose time is over without a final answer become `expired` (never sent) or `no_answer`."""
-        self._db.execute(
-            "UPDATE commands SET step_ms = ?, "
-            "status = CASE WHEN status = 'decided' THEN 'expired' ELSE 'no_answer' END "
-            "WHERE status IN ('decided', 'sending', 'sent') AND expires_ms < ? "
-            "OR status IN ('received', 'warned') AND expires_ms < ?",
-            (now_ms, now_ms - ANSWER_MARGIN_MS, now_ms - ANSWER_MARGIN_MS - LONGEST_WARNING_MS),
-        )
+        with _retried():
+            self._db.execute(
+                "UPDATE commands SET step_ms = ?, "
+                "status = CASE WHEN status = 'decided' THEN 'expired' ELSE 'no_answer' END "
+                "WHERE status IN ('decided', 'sending', 'sent') AND expires_ms < ? "
+                "OR status IN ('received', 'warned') AND expires_ms < ?",
+                (now_ms, now_ms - ANSWER_MARGIN_MS, now_ms - ANSWER_MARGIN_MS - LONGEST_WARNING_MS),
+            )
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter of the doer's, on disk and in memory."""
-        state.count(self._db, name, by)
+        with _retried():
+            state.count(self._db, name, by)
         self._memory.counts[name] += by
 
     def outcomes_by_kind(self) -> dict[str, int]:
         """How many commands stand at each status."""
         rows = self._db.execute("SELECT status, count(*) FROM commands WHERE verb != 'replay' GROUP BY status")
         return {str(status): int(number) for status, number in rows}
+
+
+@contextmanager
+def _retried() -> Iterator[None]:
+    """A state file that does not take a change (the disk is full, say) is Unavailable: the next tick tries again."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise Unavailable(f"state file: {error}") from error
 
 
 def _later(step: Step, than: Step | None) -> bool:

@@ -12,6 +12,9 @@ Gap = tuple[int, int]
 EPOCHS_KEPT = 2
 """A reinstalled agent starts a new epoch; stragglers of the one before are still told from repeats."""
 
+MOST = 2**53
+"""Where a count stays. The contract allows such numbers, and a device that lies may not stop us with their sum."""
+
 
 class Boot(Struct, array_like=True, gc=False):
     """One boot: the highest number known to exist, and those below it that have not come."""
@@ -69,7 +72,7 @@ class Numbering(Struct, array_like=True):
             if to < high:
                 kept.append((to + 1, high))
         record.gaps = kept
-        self.dropped += lost
+        self.dropped = min(self.dropped + lost, MOST)
         self._raise_floor()
         return lost
 
@@ -139,6 +142,7 @@ class Numberings(Struct, array_like=True):
         if len(self.epochs) > EPOCHS_KEPT:
             # Its agent and outbox are gone, so what was missing stays missing: count it.
             gone = self.epochs.pop(0)
-            self.epochs[0].dropped += gone.dropped + gone.missing_count()
-            self.epochs[0].received += gone.received
+            last = self.epochs[0]
+            last.dropped = min(last.dropped + gone.dropped + gone.missing_count(), MOST)
+            last.received += gone.received
         return numbering

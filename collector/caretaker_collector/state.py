@@ -10,6 +10,8 @@ from pathlib import Path
 
 from caretaker_contract.errors import Unavailable
 
+COUNT_MAX = 2**61
+"""Two of it are still an integer for SQLite."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS positions (reader TEXT PRIMARY KEY, pos INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -89,11 +91,15 @@ def save_position(db: sqlite3.Connection, reader: str, pos: int) -> None:
 
 
 def count(db: sqlite3.Connection, name: str, by: int) -> None:
-    """Add to a counter that survives a restart. Part of the caller's transaction."""
+    """Add to a counter that survives a restart. Part of the caller's transaction.
+
+    A counter stays at COUNT_MAX: beyond lies no truth, and what SQLite refuses would stop the core for good.
+    """
     if by:
         db.execute(
-            "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-            (name, by),
+            "INSERT INTO counters VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET value = min(value + excluded.value, ?)",
+            (name, min(by, COUNT_MAX), COUNT_MAX),
         )
 
 

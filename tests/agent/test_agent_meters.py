@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caretaker_agent.meters import Bank, Reading, divide, state_of
+from caretaker_agent.meters import Bank, Reading, Span, divide, state_of
 from caretaker_contract.messages import Meters, PowerState
 
 ON = st.sampled_from([PowerState.IN_USE, PowerState.IDLE])
@@ -49,7 +49,8 @@ def test_energy_is_counted_only_where_it_is_measured_and_not_while_asleep() -> N
     assert bank.read().energy_mwh is None
     bank.add(PowerState.IN_USE, 1_800_000, 90.0)
     bank.add(PowerState.ASLEEP, 3_600_000)
-    assert bank.read() == Meters(in_use_s=1800, idle_s=3600, asleep_s=3600, energy_mwh=45_000)
+    bank.add_span(Span(0, 0, 3_600_000), 90.0)
+    assert bank.read() == Meters(in_use_s=1800, idle_s=3600, asleep_s=7200, energy_mwh=45_000)
 
 
 def test_time_off_counts_in_no_meter() -> None:

@@ -234,6 +234,13 @@ def test_a_flood_of_worthless_commands_gets_few_answers() -> None:
     assert len(steps(obedience.receive(signing.sign(command(), stranger), IDLE, later(4100)))) == 1
 
 
+def test_a_command_that_is_too_long_is_not_even_read_to_name_it() -> None:
+    long = json.loads(signing.sign(command(), signing.new_key())) | {"more": "x" * 40_000}
+    effects = device().receive(json.dumps(long).encode(), IDLE, NOW)
+    assert steps(effects) == []
+    assert isinstance(effects[0], Note)
+
+
 def test_a_verb_that_this_machine_cannot_do_is_refused() -> None:
     assert steps(device().order(command(Verb.WAKE), IDLE, NOW)) == ["refused/unable"]
     unable = Obedience("ash/pc-1", RING, frozenset({Verb.WARN}), idle_after_s=300, allow_power_off=True)

@@ -165,6 +165,7 @@ def session(**more: object) -> Session:
         ([session()], 0.0),
         ([session(idle_hint=True, idle_since_s=400.0)], 600.0),
         ([session(kind="wayland", idle_hint=True, idle_since_s=100.0), session(kind="tty", idle_since_s=980.0)], 20.0),
+        ([session(), session(kind="tty", idle_since_s=500.0)], 0.0),
         ([session(kind="tty", idle_since_s=0.0)], 0.0),
         ([session(klass="greeter", idle_hint=True, idle_since_s=990.0)], 10.0),
         ([session(klass="greeter")], 77.0),

@@ -91,18 +91,23 @@ def test_killed_again_and_again_it_never_skips_or_reuses_a_number_and_no_meter_f
     assert links == sorted(set(links)), "no connection has the number of another"
 
 
-@pytest.mark.slow
-def test_after_kill_9_the_broker_says_lost_in_its_name(world: Any, wait: Wait, monkeypatch: pytest.MonkeyPatch) -> None:
+def start_with_a_short_will(world: Any) -> subprocess.Popen[bytes]:
+    """The agent, with a will that the broker publishes after a second instead of thirty."""
     shortened = world.folder / "shortened.py"
     shortened.write_text(
         "import sys\n"
         "from pathlib import Path\n"
         "from caretaker_agent import link, settings, steady\n"
-        "link.WILL_DELAY_S = 1\n"  # 30 s in earnest, too long for a test
+        "link.WILL_DELAY_S = 1\n"
         "path = Path(sys.argv[1])\n"
         "sys.exit(steady.stay(settings.beside(path, settings.load(path))))\n"
     )
-    process = subprocess.Popen([sys.executable, str(shortened), str(settings_file(world))])
+    return subprocess.Popen([sys.executable, str(shortened), str(settings_file(world))])
+
+
+@pytest.mark.slow
+def test_after_kill_9_the_broker_says_lost_in_its_name(world: Any, wait: Wait) -> None:
+    process = start_with_a_short_will(world)
     wait(lambda: world.ear.reports)
     process.kill()
     process.wait()
@@ -113,11 +118,13 @@ def test_after_kill_9_the_broker_says_lost_in_its_name(world: Any, wait: Wait, m
 
 @pytest.mark.slow
 def test_sigterm_says_leaving_and_no_will_follows(world: Any, wait: Wait) -> None:
-    process = start(settings_file(world))
+    process = start_with_a_short_will(world)
     wait(lambda: world.ear.reports)
     process.terminate()
     assert process.wait(10) == 0
     wait(lambda: world.ear.all(Kind.PRESENCE)[-1].presence is PresenceWord.LEAVING)
+    time.sleep(3)
+    assert [note.presence for note in world.ear.all(Kind.PRESENCE)] == [PresenceWord.ONLINE, PresenceWord.LEAVING]
     assert world.ear.all(Kind.PRESENCE)[-1].cause is Cause.AGENT_STOP
     assert PowerState.OFF not in {report.state for report in world.ear.reports}
 

@@ -367,5 +367,5 @@ def test_the_hostile_evening_is_worth_its_name():
     assert acted >= 40
     assert switched >= 20
     never_here = {"inhibited", "unable", "unregistered", "unknown_class", "check_failed", "no_rule", "stopped"}
-    never_here |= {"observe_only", "collector_behind", "contradictory"}
+    never_here |= {"observe_only", "collector_behind", "no_broker", "contradictory"}
     assert {why.value for why in Why} - {why.value for why in kinds} <= never_here

@@ -1,0 +1,104 @@
+"""Ten thousand hostile messages among good ones: put aside with a reason and counted, and nobody waits for them."""
+
+import asyncio
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from caretaker_contract.clock import Clock
+from fault_devices import Fleet, same_state, settle, sqlite_rows
+from fault_hostile import Hostile, endless, hostile, send_all, send_what_no_client_lets_through
+from servers import mosquitto
+from worlds import CollectorProcess, Stream, World, collecting, eventually, make_world
+
+pytestmark = pytest.mark.slow
+STALL_S = 4.0
+"""For how long nothing good may be stored. Far more than needed, far less than a stall."""
+
+
+def test_ten_thousand_hostile_messages_are_put_aside_and_the_good_stream_does_not_stall(tmp_path: Path) -> None:
+    with mosquitto() as broker:
+        world, clock = make_world(tmp_path, broker.port, devices=8), Clock()
+        rng = random.Random(5)
+        messages = hostile(rng, 10_000, world.devices)
+        kept = [m for m in messages[:500] if m.retain]  # retained: there before the collector comes for the first time
+        asyncio.run(send_all(broker.port, kept))
+        messages = [m for m in messages if m not in kept]
+        fleet = Fleet(world, clock, seed=5, rate=100)
+        with collecting(world, clock) as collector:
+            eventually(lambda: (collector.health() or {}).get("status") == "ok", 10, collector.log)
+            with fleet.running():
+                time.sleep(0.5)
+                _watch_while(lambda: asyncio.run(send_all(broker.port, messages)), world, collector)
+                assert send_what_no_client_lets_through(broker.port) == 5
+                settle(fleet, collector, within_s=20)
+            same_state(world, fleet)
+        _counted(world, messages, kept)
+        _one_restart_more(world, fleet, collector)
+
+
+def test_a_device_that_lies_about_endless_numbers_cannot_stop_the_collector_for_good(tmp_path: Path) -> None:
+    """All within the contract, and all in one batch: the sum of what it gives up is larger than 64 bits hold."""
+    with mosquitto() as broker:
+        world = make_world(tmp_path, broker.port)
+        stream = Stream(world.devices[0])
+        good = [Hostile(*stream.wire(stream.report())) for _ in range(50)]
+        with collecting(world) as collector:
+            eventually(lambda: (collector.health() or {}).get("status") == "ok", 10, collector.log)
+            collector.kill()
+            asyncio.run(send_all(broker.port, endless(1_200) + good))
+            collector.start()
+            eventually(lambda: world.counters().get("reports") == 1_200 + 50, 15, collector.log)
+            eventually(lambda: world.stored() == 1_200 + 50, 15, collector.log)
+            health = collector.health()
+            assert health is not None and not health["problems"], collector.log()
+            assert collector.stop() == 0, collector.log()
+            collector.start()  # and what it wrote, it can read
+
+
+def _watch_while(work, world: World, collector: CollectorProcess) -> None:  # type: ignore[no-untyped-def]
+    """Do `work` beside; meanwhile good messages are stored all the time, and the collector calls itself well."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    best, since_s, looks = 0, time.monotonic(), 0
+    while thread.is_alive():
+        now_s, good = time.monotonic(), len(sqlite_rows(world, "device"))
+        if good > best:
+            best, since_s = good, now_s
+        assert now_s - since_s < STALL_S, f"no good message was stored for {STALL_S} s: {collector.health()}"
+        health = collector.health()
+        assert health is not None and not health["problems"], f"{health}\n{collector.log()}"
+        looks += 1
+        time.sleep(0.1)
+    assert looks > 5, "it was over too soon to see anything"
+
+
+def _counted(world: World, messages: list[Hostile], kept: list[Hostile]) -> None:
+    """As many are put aside as break the contract, each with its reason."""
+    bad = sum(m.breaks_the_contract for m in messages)
+    # Of several retained on one topic the last one stands; the collector saw only that.
+    standing = {m.topic: m for m in kept}
+    bad += sum(m.breaks_the_contract for m in standing.values())
+    assert bad > 7_000, f"only {bad} of {len(messages)} break the contract: nothing is proved"
+    assert world.counters()["quarantined"] == bad
+    db = world.state()
+    try:
+        rows, reasons = db.execute("SELECT count(*), sum(reason != '') FROM quarantine").fetchone()
+    finally:
+        db.close()
+    assert (rows, reasons) == (bad, bad)
+
+
+def _one_restart_more(world: World, fleet: Fleet, collector: CollectorProcess) -> None:
+    """What was put aside once is not met again after a restart."""
+    before = world.counters()
+    collector.start()
+    eventually(lambda: (collector.health() or {}).get("status") == "ok", 10, collector.log)
+    assert collector.stop() == 0, collector.log()
+    after = world.counters()
+    assert {name: after[name] for name in ("quarantined", "reports")} == {
+        name: before[name] for name in ("quarantined", "reports")
+    }
