@@ -197,10 +197,13 @@ def _absurd(rng: random.Random, victims: list[Address]) -> Made:
 
 
 def endless(boots: int) -> list[Hostile]:
-    """A device that leaves the largest gap that the contract allows in each of many boots, then gives all of them up."""
+    """A device that leaves the largest gap that the contract allows in each of many boots, and gives all of them up."""
     address, top, report = Address(STRANGERS, "liar"), 2**53, _report()
     made = [
-        Hostile(address.topic(Kind.REPORT), json.dumps({**report, "boot": boot, "seq": top, "prev": 0}).encode())
+        Hostile(
+            address.topic(Kind.REPORT),
+            json.dumps({**report, "boot": boot, "seq": top, "prev": 0, "at_ms": NOW_MS + boot}).encode(),
+        )
         for boot in range(2, boots + 2)
     ]
     for number, first in enumerate(range(2, boots + 2, 50)):

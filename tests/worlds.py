@@ -65,6 +65,8 @@ class World:
         db = sqlite3.connect(f"file:{self.data / 'store.db'}?mode=ro", uri=True, timeout=10)
         try:
             return int(db.execute(f"SELECT count(*) FROM {measurement}").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0  # the file is there and its tables are just being made
         finally:
             db.close()
 

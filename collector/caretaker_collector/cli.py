@@ -21,7 +21,7 @@ from caretaker_collector.settings import (
     find_config,
     load_collector,
     load_estate,
-    load_policies,
+    load_estate_and_policies,
 )
 from caretaker_collector.version import VERSION
 from caretaker_contract import clock as clock_
@@ -84,7 +84,7 @@ def collect(config: Config = None, no_input: NoInput = False) -> None:
 
     logs.set_up()
     _, settings = _settings(config)
-    estate, policies = load_estate(Path(settings.estate)), load_policies(Path(settings.estate))
+    estate, policies = load_estate_and_policies(Path(settings.estate))
     collector = Collector(settings, estate, policies, clock_.from_environment())
     run_until_told(collector.run())
 

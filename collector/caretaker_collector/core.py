@@ -45,6 +45,7 @@ class Core:
         self._clock = clock
         self._tick_ms = int(tick_s * 1000)
         self._next_tick_ms = clock.now_ms()
+        self._unfinished = False  # the rules of some schools have still to run
         self.position = state.position(db, CORE)
         self.ticked_ms = 0
         """Collector time of the last tick that went through: an old one means that the rules loop stands still."""
@@ -83,7 +84,7 @@ class Core:
         records = await self._journal.read(self.position, BATCH)
         now_ms = self._clock.now_ms()
         tick = now_ms >= self._next_tick_ms
-        if not records and not tick:
+        if not records and not tick and not self._unfinished:
             return False
         position = records[-1].pos if records else self.position
         more = self._journal.last > position
@@ -91,7 +92,7 @@ class Core:
         batch = Batch(now_ms=now_ms, records=records, tick=tick, position=position)
         for stage in self._stages:
             await stage.run(batch)
-        self.position = position
+        self.position, self._unfinished = position, batch.unfinished
         if tick:
             self.ticked_ms = now_ms
             self._next_tick_ms = now_ms + self._tick_ms

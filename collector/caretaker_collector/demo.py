@@ -24,7 +24,7 @@ import msgspec
 
 from caretaker_collector import logs
 from caretaker_collector.app import Collector
-from caretaker_collector.settings import CollectorSettings, load_collector, load_estate, load_policies
+from caretaker_collector.settings import CollectorSettings, load_collector, load_estate_and_policies
 from caretaker_contract import signing
 from caretaker_contract.clock import Clock, fast_clock
 from caretaker_contract.errors import ConfigError, Unavailable
@@ -94,8 +94,7 @@ async def _main(
 ) -> DemoResult:
     from caretaker_collector.demo_view import look_at_this_first, summary, watch
 
-    estate_file = Path(settings.estate)
-    collector = Collector(settings, load_estate(estate_file), load_policies(estate_file), clock)
+    collector = Collector(settings, *load_estate_and_policies(Path(settings.estate)), clock)
     demo = Demo(out=out, clock=clock, collector=collector, broker_port=port)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()

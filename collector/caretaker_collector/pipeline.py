@@ -47,6 +47,7 @@ class Batch:
     decisions: list[Decision] = field(default_factory=list)  # those that differ from what `why` already has
     commands: list[LedgerCommand] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)  # schools whose rules ran
+    unfinished: bool = False  # schools are left whose rules have to run in the next batch
     counts: Counter[str] = field(default_factory=Counter)
 
 

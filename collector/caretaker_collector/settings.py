@@ -39,7 +39,7 @@ __all__ = [
     "load",
     "load_collector",
     "load_estate",
-    "load_policies",
+    "load_estate_and_policies",
     "load_policy",
 ]
 
@@ -75,10 +75,10 @@ def load_estate(path: Path) -> Estate:
     return _load_estate(path).estate
 
 
-def load_policies(path: Path) -> dict[str, Policy]:
-    """The policy of each school of the estate file `path`, by the school's name; schools without one are left out."""
+def load_estate_and_policies(path: Path) -> tuple[Estate, dict[str, Policy]]:
+    """The estate, and the policy of each school by the school's name; schools without one are left out."""
     joined = _load_estate(path)
-    return {school: load_policy(policy) for school, policy in joined.policies.items()}
+    return joined.estate, {school: load_policy(policy) for school, policy in joined.policies.items()}
 
 
 def load_policy(path: Path) -> Policy:

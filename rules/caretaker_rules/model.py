@@ -135,7 +135,7 @@ class Estate(Struct, frozen=True, kw_only=True):
     carbon: tuple[CarbonFactor, ...] = ()
 
 
-class Turn(Struct, frozen=True, gc=False):
+class Turn(Struct, frozen=True, gc=False, array_like=True):
     """The newest report of an epoch that told of a change of state: where `since_ms` comes from."""
 
     boot: int
@@ -145,7 +145,7 @@ class Turn(Struct, frozen=True, gc=False):
     cause: Cause
 
 
-class Presence(Struct, frozen=True, gc=False):
+class Presence(Struct, frozen=True, gc=False, array_like=True):
     """Power state of a device and how we know it. Device times and collector times are never mixed in one sum."""
 
     state: PowerState = PowerState.UNKNOWN
@@ -167,7 +167,7 @@ class Presence(Struct, frozen=True, gc=False):
     left_ms: int = 0  # device time of the goodbye that ended `link`; 0: it has not said goodbye
 
 
-class Telemetry(Struct, frozen=True, gc=False):
+class Telemetry(Struct, frozen=True, gc=False, array_like=True):
     """The newest readings of a device, by number, not by arrival."""
 
     meters: Meters
@@ -175,7 +175,7 @@ class Telemetry(Struct, frozen=True, gc=False):
     skew_ms: int  # collector's clock minus the device's when it was sent
 
 
-class Tracked(Struct, frozen=True, gc=False):
+class Tracked(Struct, frozen=True, gc=False, array_like=True):
     """All that the core remembers of one device."""
 
     presence: Presence = Presence()

@@ -1,5 +1,7 @@
 """The agent at a real mosquitto: what it says, what it obeys, and that nothing is lost on the way."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -160,6 +162,21 @@ def test_nothing_is_lost_while_the_broker_is_away(own_world: Any, own_broker: An
     assert seen == [(1, seq) for seq in range(1, len(seen) + 1)]
     delayed = [report for report in own_world.ear.reports if report.sent_ms - report.at_ms > 5000]
     assert delayed, "what was kept tells when it was made and when it was sent"
+
+
+def test_what_a_dying_broker_never_acknowledged_is_sent_again(own_world: Any, own_broker: Any, wait: Wait) -> None:
+    own_world.options |= {"heartbeat_s": 1}
+    own_world.start(speed=10)
+    wait(lambda: len(own_world.ear.reports) >= 3)
+    time.sleep(1.5)  # the broker saves the ear's subscription
+    os.kill(own_broker.child.pid, signal.SIGSTOP)  # it takes bytes and answers none
+    time.sleep(1)
+    own_broker.kill()
+    own_broker.start()
+    wait(lambda: len(own_world.ear.reports) >= 40)
+    own_world.stop()
+    seen = sorted(set(own_world.ear.numbers))
+    assert seen == [(1, seq) for seq in range(1, len(seen) + 1)]
 
 
 def test_reports_of_a_machine_without_a_broker_arrive_when_there_is_one(

@@ -14,7 +14,7 @@ from caretaker_collector.settings import (
     load,
     load_collector,
     load_estate,
-    load_policies,
+    load_estate_and_policies,
     load_policy,
 )
 from caretaker_contract.errors import ConfigError
@@ -87,7 +87,7 @@ def test_an_estate_is_joined_from_toml_and_register(folder: Path) -> None:
 
 
 def test_policies_come_by_school_and_remember_their_file(folder: Path) -> None:
-    policies = load_policies(folder / "estate.toml")
+    _, policies = load_estate_and_policies(folder / "estate.toml")
     assert policies["ash"].mode is Mode.OBSERVE
     assert policies["ash"] == load_policy(folder / "policies" / "after-hours.toml")
     assert policies["ash"].rules[0].line == 4

@@ -56,6 +56,7 @@ class Act:
         """Wake the doer. It works beside the pipeline: a broker that is slow to answer must not hold up the rules."""
         if batch.tick:
             self._ledger.close_unanswered(batch.now_ms)
+        if batch.tick or batch.commands:
             self._due.set()
 
     async def work(self) -> None:
