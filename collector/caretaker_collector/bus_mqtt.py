@@ -30,8 +30,13 @@ SESSION_EXPIRY_S = 86_400
 RECEIVE_MAX = 10_000
 """Without it a consumer that acknowledges late stalls at mosquitto's 20."""
 MAX_PACKET = 65_536
-UNREAD_HIGH, UNREAD_LOW = 20_000, 5_000
-"""Messages in memory and not yet on disk at which reading the socket stops and goes on: 20,000 are about 8 MB."""
+UNREAD_HIGH, UNREAD_LOW = 8_000_000, 2_000_000
+"""Bytes in memory and not yet on disk at which reading the socket stops and goes on: about 20,000 reports.
+
+Bytes and not messages, because a stranger's may be two hundred times as long as a report.
+"""
+OVERHEAD = 150
+"""Bytes that a message takes beside its payload."""
 
 
 class Broker(Struct, frozen=True, kw_only=True):
@@ -85,7 +90,7 @@ class MqttLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._incoming: list[Incoming] = []
-        self._unacknowledged = 0
+        self._unread = 0
         self._paused = False
         self._arrived = asyncio.Event()
         self._lost: Unavailable | None = None
@@ -127,7 +132,7 @@ class MqttLink(asyncio.Protocol):
         del buffer[:done]
         if self._incoming:
             self._arrived.set()
-            if self._unacknowledged > UNREAD_HIGH and not self._paused and self._transport is not None:
+            if self._unread > UNREAD_HIGH and not self._paused and self._transport is not None:
                 self._paused = True
                 self._transport.pause_reading()
 
@@ -185,8 +190,8 @@ class MqttLink(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return  # it will send them again, and the numbers tell that they have come before
         self._transport.write(b"".join(mqtt5.PubAckPacket(m.token).write() for m in messages if m.token))
-        self._unacknowledged -= len(messages)
-        if self._paused and self._unacknowledged < UNREAD_LOW:
+        self._unread -= sum([len(m.payload) for m in messages]) + OVERHEAD * len(messages)
+        if self._paused and self._unread < UNREAD_LOW:
             self._paused = False
             self._transport.resume_reading()
 
@@ -229,7 +234,7 @@ class MqttLink(asyncio.Protocol):
     def _handle(self, packet: object, now_ms: int) -> None:
         if isinstance(packet, mqtt5.PublishPacket):
             self._incoming.append(Incoming(now_ms, packet.topic, packet.payload, packet.packet_id or 0))
-            self._unacknowledged += 1
+            self._unread += len(packet.payload) + OVERHEAD
         elif isinstance(packet, mqtt5.PubAckPacket):
             self._answer(packet.packet_id, int(packet.reason_code))
         elif isinstance(packet, mqtt5.SubAckPacket):

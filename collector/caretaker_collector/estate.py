@@ -68,6 +68,14 @@ def join(file: TomlFile, written: EstateFile) -> Joined:
     return Joined(estate, registers, policies)
 
 
+def files_named(file: TomlFile, key: str) -> list[Path]:
+    """The existing files that schools name under `key`, from an estate that may be too faulty to be joined."""
+    schools = file.data.get("schools")
+    given = [school.get(key) for school in schools if isinstance(school, dict)] if isinstance(schools, list) else []
+    paths = [file.path.parent / name for name in dict.fromkeys(given) if isinstance(name, str) and name]
+    return [path for path in paths if path.is_file()]
+
+
 def _join_register(
     register: Register,
     school: School,

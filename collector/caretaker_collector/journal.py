@@ -22,8 +22,15 @@ from caretaker_contract.topics import Address, Kind
 from caretaker_rules.ports import Incoming
 
 T = TypeVar("T")
-TAIL = 20_000
-"""Records kept in memory: about 10 MB, or two seconds at the highest rate that was measured."""
+TAIL, TAIL_BYTES = 20_000, 16_000_000
+"""Records kept in memory at most: two seconds at the highest rate that was measured. Their payloads are 6 MB then,
+and a flood of long ones may not be much more."""
+READ_BYTES = 8_000_000
+"""Payloads that one reading from disk brings into memory, and one more message."""
+_LAST = """
+    WITH next AS (SELECT pos, length(payload) AS size FROM journal WHERE pos > ? ORDER BY pos LIMIT ?)
+    SELECT max(pos) FROM (SELECT pos, sum(size) OVER (ORDER BY pos) - size AS before FROM next) WHERE before < ?
+"""
 
 
 class Record:
@@ -46,7 +53,8 @@ class Journal:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._db = self._thread.submit(self._open).result()
-        self._tail: deque[Record] = deque(maxlen=TAIL)
+        self._tail: deque[Record] = deque()
+        self._tail_bytes = 0
         self._grown = asyncio.Event()
         row = self._db_first("SELECT max(seq) FROM sqlite_sequence WHERE name = 'journal'")
         self.last = row or 0
@@ -81,6 +89,9 @@ class Journal:
         records = [Record(pos, m.received_ms, m.topic, m.payload) for pos, m in enumerate(messages, self.last + 1)]
         await self._run(asyncio.get_running_loop().run_in_executor(self._thread, self._insert, records))
         self._tail.extend(records)
+        self._tail_bytes += sum([len(record.payload) for record in records])
+        while len(self._tail) > TAIL or self._tail_bytes > TAIL_BYTES:
+            self._tail_bytes -= len(self._tail.popleft().payload)
         self.last += len(records)
         self._grown.set()
 
@@ -102,13 +113,13 @@ class Journal:
         if tail and tail[0].pos <= after + 1:
             start = after + 1 - tail[0].pos  # positions in the tail have no holes
             return [tail[i] for i in range(start, min(start + limit, len(tail)))]
-        query = "SELECT pos, received_ms, topic, payload FROM journal WHERE pos > ? ORDER BY pos LIMIT ?"
-        rows = await self._run(
-            asyncio.get_running_loop().run_in_executor(
-                self._thread, lambda: self._db.execute(query, (after, limit)).fetchall()
-            )
-        )
-        return [Record(*row) for row in rows]
+        found = await self._run(asyncio.get_running_loop().run_in_executor(self._thread, self._select, after, limit))
+        return [Record(*row) for row in found]
+
+    def _select(self, after: int, limit: int) -> list[tuple[int, int, str, bytes]]:
+        (last,) = self._db.execute(_LAST, (after, limit, READ_BYTES)).fetchone()
+        query = "SELECT pos, received_ms, topic, payload FROM journal WHERE pos > ? AND pos <= ? ORDER BY pos"
+        return self._db.execute(query, (after, last)).fetchall()
 
     async def wait(self, after: int, timeout_s: float) -> None:
         """Return when there is something behind `after`, or after `timeout_s` real seconds."""

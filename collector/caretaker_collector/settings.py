@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from caretaker_agent import settings as agent
-from caretaker_collector.estate import Joined, join
+from caretaker_collector.estate import Joined, files_named, join
 from caretaker_collector.faults import Fault, found_at, layout, stop_at
 from caretaker_collector.kinds import KINDS, BrokerSettings, CollectorSettings
 from caretaker_collector.policy_file import check_names, read_policy
@@ -181,6 +181,12 @@ class _Check:
                 self.policy(policy, joined)
             if not file.faults:
                 self.notes.append(_size_note(file.path, joined.estate))
+        else:
+            # What cannot be joined can still be read: a person mends all mistakes in one go.
+            for named in files_named(file, "devices"):
+                self.file(named)
+            for named in files_named(file, "policy"):
+                self.policy(named)
         self.faults.extend(file.faults)
 
     def _collector(self, file: TomlFile) -> None:

@@ -171,9 +171,10 @@ def test_what_a_dying_broker_never_acknowledged_is_sent_again(own_world: Any, ow
     time.sleep(1.5)  # the broker saves the ear's subscription
     os.kill(own_broker.child.pid, signal.SIGSTOP)  # it takes bytes and answers none
     time.sleep(1)
+    own_world.agent._link._wait_s = 5.0  # it comes back after the ear, so nothing but the lost line makes it repeat
     own_broker.kill()
     own_broker.start()
-    wait(lambda: len(own_world.ear.reports) >= 40)
+    wait(lambda: len(own_world.ear.reports) >= 60)
     own_world.stop()
     seen = sorted(set(own_world.ear.numbers))
     assert seen == [(1, seq) for seq in range(1, len(seen) + 1)]

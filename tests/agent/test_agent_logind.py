@@ -88,6 +88,16 @@ def session(**more: Any) -> dict[str, tuple[str, Any]]:
     return {**plain, **more}
 
 
+def answers(path: Path) -> bool:
+    """Whether the bus takes connections: its socket exists a moment earlier."""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture
 def logind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> Iterator[FakeLogind]:
     daemon = shutil.which("dbus-daemon")
@@ -96,7 +106,7 @@ def logind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> Itera
     (tmp_path / "bus.conf").write_text(CONF.format(path=path))
     process = subprocess.Popen([daemon, f"--config-file={tmp_path}/bus.conf", "--nofork", "--nopidfile"])
     try:
-        wait(path.exists)
+        wait(lambda: answers(path))
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={path}")
         monkeypatch.delenv("DISPLAY", raising=False)
         fake = FakeLogind(f"unix:path={path}")

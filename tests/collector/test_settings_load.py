@@ -9,6 +9,7 @@ from caretaker_collector.kinds import KINDS
 from caretaker_collector.register import read_register
 from caretaker_collector.settings import (
     CollectorSettings,
+    check_files,
     find_config,
     kind_of,
     load,
@@ -175,3 +176,15 @@ def test_a_file_is_known_by_its_keys_and_only_then_by_its_name() -> None:
     assert kind_of(Path("policies/school.toml"), {}) == "policy"
     assert kind_of(Path("x.toml"), {}) is None
     assert set(KINDS) == {"estate", "collector", "policy", "agent"}
+
+
+def test_a_register_is_checked_although_its_estate_has_faults(tmp_path: Path) -> None:
+    """All mistakes come at once: a wrong key in the estate does not hide a wrong line of the register it names."""
+    (tmp_path / "ash.csv").write_text("device,room,class,mac,tags\npc-1,ict1,desktop,00:1B:63:84:45,\n")
+    (tmp_path / "estate.toml").write_text(
+        'provider = "P"\nclasses = []\n'
+        '[[schools]]\nname = "ash"\ntitle = "A"\nservice_level = "enhancd"\ndevices = "ash.csv"\n'
+    )
+    faults = check_files([tmp_path / "estate.toml"]).faults
+    assert len(faults) == 2
+    assert "6 pairs expected, 5 found" in "\n".join(faults)

@@ -2,19 +2,23 @@
 
 import asyncio
 import random
+import sqlite3
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from caretaker_contract.clock import Clock
+from caretaker_contract.clock import Clock, fast_clock
+from caretaker_contract.topics import Kind
 from fault_devices import Fleet, same_state, settle, sqlite_rows
-from fault_hostile import Hostile, endless, hostile, send_all, send_what_no_client_lets_through
+from fault_hostile import BIG, Hostile, endless, hostile, send_all, send_what_no_client_lets_through
 from servers import mosquitto
-from worlds import CollectorProcess, Stream, World, collecting, eventually, make_world
+from worlds import NOW_MS, CollectorProcess, Stream, World, collecting, eventually, make_world
 
 pytestmark = pytest.mark.slow
+FLOOD = 5_000
 STALL_S = 4.0
 """For how long nothing good may be stored. Far more than needed, far less than a stall."""
 
@@ -102,3 +106,41 @@ def _one_restart_more(world: World, fleet: Fleet, collector: CollectorProcess) -
     assert {name: after[name] for name in ("quarantined", "reports")} == {
         name: before[name] for name in ("quarantined", "reports")
     }
+
+
+def test_a_flood_that_the_disk_does_not_take_waits_at_the_broker_and_not_in_the_collectors_memory(
+    tmp_path: Path,
+) -> None:
+    """60 kB at a time, unasked (QoS 0, so no limit of unconfirmed messages holds it back), while the journal is locked.
+
+    The good stream (QoS 1) loses nothing; of the flood the broker may drop what it cannot keep.
+    """
+    with mosquitto(max_queued_bytes=64 * 2**20) as broker:
+        clock = fast_clock(NOW_MS, 30.0)
+        world = make_world(tmp_path, broker.port, devices=4, tick_s=5.0)
+        fleet = Fleet(world, clock, seed=9, rate=50)
+        flood = [Hostile(world.devices[0].topic(Kind.REPORT), bytes(BIG), qos=0)] * FLOOD
+        with collecting(world, clock) as collector:
+            eventually(lambda: (collector.health() or {}).get("status") == "ok", 10, collector.log)
+            assert collector.process is not None
+            process = psutil.Process(collector.process.pid)
+            with fleet.running():
+                time.sleep(0.5)
+                before = process.memory_info().rss
+                lock = sqlite3.connect(world.data / "journal.db", isolation_level=None)
+                lock.execute("BEGIN IMMEDIATE")  # a disk that does not answer; SQLite waits 5 s for it
+                thread = threading.Thread(target=lambda: asyncio.run(send_all(broker.port, flood)), daemon=True)
+                thread.start()
+                most, end_s = before, time.monotonic() + 4.0
+                while time.monotonic() < end_s:
+                    most = max(most, process.memory_info().rss)
+                    time.sleep(0.05)
+                lock.execute("ROLLBACK")
+                lock.close()
+                thread.join(60)
+                settle(fleet, collector, within_s=30)
+                after = process.memory_info().rss
+    for when, rss in (("while the journal was locked", most), ("after it", after)):
+        grown_mb = (rss - before) / 2**20
+        print("GROWN", when, grown_mb)
+        assert grown_mb < 200, f"the collector has grown by {grown_mb:.0f} MB {when}; {FLOOD * BIG / 2**20:.0f} MB came"

@@ -15,10 +15,11 @@ def decoded(record: Record) -> tuple[Address, Kind, Message]:
             address, kind = parse(record.topic)
             found = address, kind, decode(kind, record.payload)
         except ContractError as error:
-            found = error
+            found = ContractError(error.reason, error.field)
         record.decoded = found
     if isinstance(found, ContractError):
-        raise found
+        # A fresh one: an error that is raised keeps its frames alive, and with them the whole batch.
+        raise ContractError(found.reason, found.field)
     return found
 
 
