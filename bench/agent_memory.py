@@ -1,6 +1,6 @@
 """What the agent costs a machine, side by side with Debian's prometheus-node-exporter.
 
-    python bench/agent_memory.py [--seconds 60]
+    python bench/agent_memory.py [--seconds 60 | --quick] [--json]
 
 Starts a private mosquitto, the agent as a school machine would have it (an environment that holds only the agent's own
 dependencies), and the exporter, which is scraped every 15 s as Prometheus does by default; then samples resident and
@@ -9,6 +9,7 @@ proportional memory and processor time. Prints a table. Exit code 0 when both co
 
 import argparse
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -152,7 +153,10 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--quick", action="store_true", help="20 seconds")
+    parser.add_argument("--json", action="store_true", help="one JSON line too")
+    chosen = parser.parse_args()
+    seconds = 20.0 if chosen.quick else chosen.seconds
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="caretaker-bench-")))
         broker = stack.enter_context(mosquitto())
@@ -200,11 +204,21 @@ def main() -> int:
         rss, pss = peak(ours.rss_kb) / peak(theirs.rss_kb), peak(ours.pss_kb) / peak(theirs.pss_kb)
         cpu = ours.cpu_percent() / theirs.cpu_percent() if theirs.cpu_percent() else float("nan")
         print(f"{'ratio':<28}{rss:>12.2f}{pss:>10.2f}{cpu:>13.2f}")
+        figures = {
+            sample.name: {
+                "resident_mb": round(peak(sample.rss_kb), 1),
+                "proportional_mb": round(peak(sample.pss_kb), 1),
+                "core_percent": round(sample.cpu_percent(), 4),
+            }
+            for sample in samples
+        }
         step = listener.command(key)
         ours.take()
         print(
             f"{'after its first command':<28}{ours.rss_kb[-1] / 1024:>12.1f}{ours.pss_kb[-1] / 1024:>10.1f}   ({step})"
         )
+        if chosen.json:
+            print(json.dumps({"bench": "agent_memory", "seconds": seconds, **figures}))
     return 0
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from caretaker_collector import state
 from caretaker_contract.errors import Unavailable
-from caretaker_contract.messages import FINAL_STEPS, POWER_VERBS, Command, Outcome, Step, Verb
+from caretaker_contract.messages import FINAL_STEPS, POWER_VERBS, Command, Outcome, OutcomeReason, Step, Verb
 from caretaker_contract.topics import Address
 from caretaker_rules.model import Asked, Hold, Stop
 
@@ -28,6 +28,15 @@ LONGEST_WARNING_MS = 3_600_000
 RECENT_MS = 3_600_000
 RULE_VERBS = POWER_VERBS | {Verb.WARN}
 """What a rule may ask of a machine."""
+UNPROVEN = frozenset(
+    {
+        OutcomeReason.BAD_SIGNATURE,
+        OutcomeReason.UNKNOWN_KEY,
+        OutcomeReason.WRONG_TARGET,
+        OutcomeReason.MALFORMED,
+        OutcomeReason.REPEATED,
+    }
+)
 _ORDER = {step: i for i, step in enumerate(Step)}
 
 
@@ -48,18 +57,20 @@ class Ledger:
         self._may_command = may_command
         self._memory = memory
         self._sends: dict[str, list[tuple[int, str]]] = {}  # school -> (when, room) of the last hour
+        self._newest: dict[Address, str] = {}  # id of the command that memory.asked is about
         self.load()
 
     def load(self) -> None:
         """Fill the memory with the newest command of each device."""
         self._sends.clear()
         rows = self._db.execute(
-            "SELECT school, device, verb, decided_ms, expires_ms, status, step_ms, body FROM commands "
+            "SELECT id, school, device, verb, decided_ms, expires_ms, status, step_ms, body FROM commands "
             "ORDER BY decided_ms"
         )
-        for school, device, verb, decided_ms, expires_ms, status, step_ms, body in rows:
+        for command, school, device, verb, decided_ms, expires_ms, status, step_ms, body in rows:
             address = Address(school, device)
             if Verb(verb) in RULE_VERBS:
+                self._newest[address] = command
                 step = Step(status) if status in _ORDER else None
                 self._memory.asked[address] = Asked(
                     verb=Verb(verb), asked_ms=decided_ms, expires_ms=expires_ms, step=step, step_ms=step_ms
@@ -72,7 +83,7 @@ class Ledger:
     def hear(self, address: Address, outcome: Outcome) -> None:
         """Note in memory how far the device's newest command has come."""
         asked = self._memory.asked.get(address)
-        if asked is not None and outcome.verb in RULE_VERBS and _later(outcome.step, asked.step):
+        if asked is not None and self._newest.get(address) == outcome.command and _later(outcome, asked.step):
             self._memory.asked[address] = Asked(
                 verb=asked.verb,
                 asked_ms=asked.asked_ms,
@@ -103,6 +114,7 @@ class Ledger:
                 ),
             ).rowcount
             if made and entry.command.verb in RULE_VERBS:
+                self._newest[entry.address] = entry.command.id
                 self._memory.asked[entry.address] = Asked(
                     verb=entry.command.verb, asked_ms=entry.command.issued_ms, expires_ms=entry.command.expires_ms
                 )
@@ -122,7 +134,7 @@ class Ledger:
             "INSERT OR IGNORE INTO command_steps VALUES (?, ?, ?, ?)",
             (outcome.command, outcome.at_ms, outcome.step.value, outcome.reason.value),
         )
-        if _later(outcome.step, Step(row[0]) if row[0] in _ORDER else None):
+        if _later(outcome, Step(row[0]) if row[0] in _ORDER else None):
             self._db.execute(
                 "UPDATE commands SET status = ?, step_ms = ?, reason = ? WHERE id = ?",
                 (outcome.step.value, outcome.at_ms, outcome.reason.value, outcome.command),
@@ -206,8 +218,14 @@ def _retried() -> Iterator[None]:
         raise Unavailable(f"state file: {error}") from error
 
 
-def _later(step: Step, than: Step | None) -> bool:
-    """Whether `step` is further than what is known; a final step is never replaced (order does not matter, I2)."""
+def _later(outcome: Outcome, than: Step | None) -> bool:
+    """Whether an outcome tells more than is known; a final step is never replaced (order does not matter, I2).
+
+    A machine that has said anything of a command has proved it. A refusal for want of proof is then about something
+    else that bears the same id, and anybody may have made that.
+    """
     if than is None:
         return True
-    return than not in FINAL_STEPS and _ORDER[step] > _ORDER[than]
+    if than in FINAL_STEPS or outcome.reason in UNPROVEN:
+        return False
+    return _ORDER[outcome.step] > _ORDER[than]

@@ -195,10 +195,11 @@ def test_a_bus_that_says_nothing_holds_nobody_up(tmp_path: Path, monkeypatch: py
             """Lets the agent in, and never answers after that."""
             connection, _ = mute.accept()
             kept.append(connection)
-            connection.recv(1000)
-            connection.sendall(b"OK 1234deadbeef\r\n")
-            connection.recv(1000)
-            connection.sendall(b"AGREE_UNIX_FD\r\n")
+            for answer in (b"OK 1234deadbeef\r\n", b"AGREE_UNIX_FD\r\n"):
+                line = b""
+                while not line.endswith(b"\r\n"):
+                    line += connection.recv(1000)
+                connection.sendall(answer)
 
         kept: list[socket.socket] = []
         threading.Thread(target=agree, daemon=True).start()
