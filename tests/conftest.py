@@ -15,6 +15,13 @@ def broker() -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
+def plain_broker() -> Iterator[Mosquitto]:
+    """A mosquitto of the test's own without persistence: nothing of another test is on it."""
+    with mosquitto() as server:
+        yield server
+
+
+@pytest.fixture
 def own_broker() -> Iterator[Mosquitto]:
     """A mosquitto of the test's own, to stop, kill and start again; it saves every change within a second."""
     with mosquitto(persistence=True, autosave_interval=1, autosave_on_changes=True) as server:

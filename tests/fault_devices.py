@@ -137,8 +137,8 @@ class Device(Stream):
         self.kept[outcome.key] = outcome
         return outcome
 
-    def live(self, now_ms: int, rng: random.Random) -> Report:
-        """One more moment of its life: in use, idle, in use again or off, and a new boot."""
+    def live(self, now_ms: int, rng: random.Random, alone: bool) -> Report:
+        """One more moment of its life: in use, idle, in use again, off, a new boot. `alone`: idle when it likes."""
         self.left -= 1
         if self.left > 0:
             return self.tell(now_ms)
@@ -151,7 +151,7 @@ class Device(Stream):
             return self.tell(now_ms, PowerState.IN_USE, Cause.INPUT)
         if rng.random() < 0.15:
             return self.tell(now_ms, PowerState.OFF, Cause.USER)
-        return self.tell(now_ms, PowerState.IDLE, Cause.NO_INPUT)
+        return self.tell(now_ms, PowerState.IDLE, Cause.NO_INPUT) if alone else self.tell(now_ms)
 
     def greeting(self, now_ms: int) -> list[tuple[str, bytes, bool]]:
         """Hello and presence of a new link."""
@@ -187,6 +187,8 @@ class Fleet:
     clock: Clock
     seed: int = 1
     rate: float = 150.0
+    answer_after_s: float = 0.0  # real time that a machine takes before it says the first word about a command
+    alone: bool = True  # whether each device goes idle when it likes; else all at once, when `leave` is called
     loss: float = 0.0
     repeat: float = 0.0
     shuffle: bool = False
@@ -196,6 +198,7 @@ class Fleet:
     asked: Counter[Verb] = field(default_factory=Counter)  # verb -> different commands
     switching: set[str] = field(default_factory=set)  # ids of those that are no replay request
     resent: int = 0  # messages sent again because a replay asked for them
+    at_command: Callable[[], None] | None = None  # called as soon as any command comes, in the fleet's thread
     trouble: list[str] = field(default_factory=list)  # what should never happen on a device
 
     def __post_init__(self) -> None:
@@ -210,6 +213,7 @@ class Fleet:
         self._rested = threading.Event()
         self._ended = False
         self._wanted = 0
+        self._leaving = False
 
     # -- for the test --------------------------------------------------------------------------------------------------
 
@@ -236,6 +240,10 @@ class Fleet:
     def burst(self, count: int) -> None:
         """Make `count` messages at once."""
         self._wanted += count
+
+    def leave(self) -> None:
+        """Everybody leaves: all machines in use go idle, those that were idle of late excepted."""
+        self._leaving = True
 
     @property
     def made(self) -> int:
@@ -276,11 +284,19 @@ class Fleet:
             for _ in range(due - done):
                 device = self._rng.choice(everybody)
                 boot = device.boot
-                report = device.live(self.clock.now_ms(), self._rng)
+                report = device.live(self.clock.now_ms(), self._rng, self.alone)
                 if device.boot != boot:
                     self._out.extend(device.greeting(self.clock.now_ms()))
                 self._out.append((device, report))
             done = due
+            if self._leaving:
+                self._leaving = False
+                now_ms = self.clock.now_ms()
+                for device in everybody:
+                    rested = now_ms - device.idle_from_ms > 2.3 * IDLE_ALREADY_S * 1000
+                    if device.state is PowerState.IN_USE and rested:
+                        device.left = 10
+                        self._out.append((device, device.tell(now_ms, PowerState.IDLE, Cause.NO_INPUT)))
             await asyncio.sleep(0.01)
         for device in everybody:  # somebody sits down at each machine: none is commanded any more, and each is asked
             if device.state is PowerState.OFF:
@@ -358,6 +374,8 @@ class Fleet:
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
+            if self.at_command is not None:
+                self.at_command()
             _, _, school, name, _ = message.topic.value.split("/")
             device = self.devices[Address(school, name)]
             now_ms = self.clock.now_ms()
@@ -378,7 +396,8 @@ class Fleet:
             if command.verb is Verb.REPLAY:
                 self._replay(device, command, now_ms)
             elif command.verb is Verb.SHUT_DOWN:
-                self._obey(device, command, now_ms)
+                call = asyncio.get_running_loop().call_later
+                call(self.answer_after_s, self._obey, device, command)
             else:
                 self.trouble.append(f"{device.address} was asked to {command.verb.value}")
 
@@ -399,7 +418,9 @@ class Fleet:
         step, reason = (Step.FAILED, OutcomeReason.NOT_KEPT) if missing else (Step.DONE, OutcomeReason.NONE)
         self._out.append((device, device.answer(command, step, now_ms, reason, missing[:50])))
 
-    def _obey(self, device: Device, command: Command, now_ms: int) -> None:
+    def _obey(self, device: Device, command: Command) -> None:
+        now_ms = self.clock.now_ms()
+
         def say(step: Step, reason: OutcomeReason = OutcomeReason.NONE) -> None:
             self._out.append((device, device.answer(command, step, now_ms, reason)))
 

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,8 @@ from worlds import NOW_MS, World, collecting, eventually, make_world
 
 pytestmark = pytest.mark.slow
 KILLS = 50
-SPEED = 30.0
+SPEED = 60.0
+"""A device can be asked again five minutes after it was asked: every five seconds."""
 
 
 @pytest.fixture
@@ -36,8 +38,9 @@ def test_a_collector_killed_at_50_random_moments_loses_doubles_and_repeats_nothi
     """
     rng = random.Random(2026)
     clock = fast_clock(NOW_MS, SPEED)
-    world = make_world(tmp_path / "killed", steady_broker.port, devices=40, policy=POLICY, tick_s=5.0)
-    fleet = Fleet(world, clock, rate=150)
+    world = make_world(tmp_path / "killed", steady_broker.port, devices=60, policy=POLICY, tick_s=12.0)
+    # Machines answer late: else their answers tell a collector that comes back what it had sent.
+    fleet = Fleet(world, clock, rate=150, alone=False, answer_after_s=1.2)
     collector = WarmCollector(world, clock)
     with collector.ready():
         collector.start()  # from its first connection on, the broker keeps what comes
@@ -50,6 +53,7 @@ def test_a_collector_killed_at_50_random_moments_loses_doubles_and_repeats_nothi
         _commands_went_out_once(world, fleet)
         same_state(world, fleet)
         collector.kill()
+    print("STATS", fleet.asked, fleet.made, world.counters())
     assert fleet.asked[Verb.REPLAY] == 0, f"{fleet.asked[Verb.REPLAY]} times a device had to send again"
     assert fleet.asked[Verb.SHUT_DOWN] >= KILLS / 3, f"only {fleet.asked[Verb.SHUT_DOWN]} commands: nothing is proved"
     _journal_alone_gives_the_same_state(world, tmp_path / "again")
@@ -65,16 +69,27 @@ def _kill_and_kill(collector: WarmCollector, fleet: Fleet, rng: random.Random) -
             fleet.burst(100)
             time.sleep(rng.uniform(0.0, 0.25))
         else:
-            _wait_for_a_command(fleet, collector, within_s=1.5)
-            time.sleep(rng.uniform(0.0, 0.003))
+            eventually(lambda: collector.health() is not None, 15, collector.log)
+            _kill_while_it_sends(collector, fleet, rng)
         collector.kill()
 
 
-def _wait_for_a_command(fleet: Fleet, collector: WarmCollector, within_s: float) -> None:
-    """Until the next command comes over the broker; the kill then falls into the sending of the others."""
-    before, end = len(fleet.seen), time.monotonic() + within_s
-    while len(fleet.seen) == before and time.monotonic() < end:
-        time.sleep(0.0005)
+def _kill_while_it_sends(collector: WarmCollector, fleet: Fleet, rng: random.Random) -> None:
+    """All go idle at once, so that many commands go out one behind the other; it dies at one of the first of them."""
+    left = rng.randint(1, 4)
+    shot = threading.Event()
+
+    def at_command() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            collector.shoot()
+            shot.set()
+
+    fleet.at_command = at_command
+    fleet.leave()
+    shot.wait(1.5)  # when fewer came it is killed without
+    fleet.at_command = None
 
 
 def _commands_went_out_once(world: World, fleet: Fleet) -> None:

@@ -70,6 +70,7 @@ def _inside(folder: Path) -> None:
                     eventually(lambda: _trouble(collector) == "", 20, collector.log)
                 settle(fleet, collector, within_s=30)
             same_state(world, fleet)
+        assert fleet.asked[Verb.REPLAY] == 0, "what the journal did not take was confirmed to the broker"
         assert fleet.asked[Verb.SHUT_DOWN] > 0, "no command was under way: that is not proved"
         assert max(fleet.seen.values()) == 1, "a command came more than once"
 

@@ -52,10 +52,10 @@ async def test_what_was_not_acknowledged_comes_again(own_broker: Mosquitto) -> N
         await asyncio.sleep(0.3)
 
 
-async def test_late_acknowledgement_does_not_stall_the_stream(broker: Mosquitto) -> None:
+async def test_late_acknowledgement_does_not_stall_the_stream(plain_broker: Mosquitto) -> None:
     """Hundreds of messages arrive although none is acknowledged (mosquitto alone would stop at 20)."""
-    async with bus(broker, "late").connect() as link:
-        await publish(broker, range(500))
+    async with bus(plain_broker, "late").connect() as link:
+        await publish(plain_broker, range(500))
         seen = await take(link, lambda got: len(got) == 500)
         assert [int(m.payload) for m in seen] == list(range(500))
         link.acknowledge(seen)
@@ -109,17 +109,22 @@ async def test_a_refused_publish_is_no_success(tmp_path: Path) -> None:
                 await link.publish("caretaker/1/ash/d/command", b"x", 10)
 
 
-async def test_a_command_dies_in_the_broker_at_its_expiry(broker: Mosquitto) -> None:
+async def test_a_command_dies_in_the_broker_at_its_expiry(plain_broker: Mosquitto) -> None:
     """A machine that comes back after the expiry is not told."""
     topic = "caretaker/1/exp/d/command"
-    session = {"identifier": "sleeper", "protocol": aiomqtt.ProtocolVersion.V5, "clean_start": False}
-    async with aiomqtt.Client(broker.host, broker.port, properties=_session_properties(), **session) as client:
+    where = {"hostname": plain_broker.host, "port": plain_broker.port}
+    session = {**where, "identifier": "sleeper", "protocol": aiomqtt.ProtocolVersion.V5, "clean_start": False}
+    async with aiomqtt.Client(
+        plain_broker.host, plain_broker.port, properties=_session_properties(), **session
+    ) as client:
         await client.subscribe(topic, qos=1)
-    async with bus(broker, "sender").connect() as link:
+    async with bus(plain_broker, "sender").connect() as link:
         await link.publish(topic, b"soon gone", 1)
         await asyncio.sleep(2.5)
         await link.publish(topic, b"fresh", 30)
-    async with aiomqtt.Client(broker.host, broker.port, properties=_session_properties(), **session) as client:
+    async with aiomqtt.Client(
+        plain_broker.host, plain_broker.port, properties=_session_properties(), **session
+    ) as client:
         async with asyncio.timeout(5):
             message = await anext(client.messages)
         assert message.payload == b"fresh"

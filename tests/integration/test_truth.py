@@ -60,9 +60,9 @@ def simulator(world: World, clock: Clock, *options: str) -> Iterator[subprocess.
         process.wait(10)
 
 
-async def test_seconds_per_state_agree_within_one_heartbeat(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_seconds_per_state_agree_within_one_heartbeat(plain_broker: Mosquitto, tmp_path: Path) -> None:
     """With 10 % of messages lost, the rest late, shuffled and some doubled, each machine's totals are the truth's."""
-    world = demo_world(tmp_path, broker.port)
+    world = demo_world(tmp_path, plain_broker.port)
     clock = fast_clock(AFTERNOON, SPEED)
     collector = CollectorProcess(world, clock)
     collector.start()
