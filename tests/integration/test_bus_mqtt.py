@@ -114,17 +114,13 @@ async def test_a_command_dies_in_the_broker_at_its_expiry(plain_broker: Mosquitt
     topic = "caretaker/1/exp/d/command"
     where = {"hostname": plain_broker.host, "port": plain_broker.port}
     session = {**where, "identifier": "sleeper", "protocol": aiomqtt.ProtocolVersion.V5, "clean_start": False}
-    async with aiomqtt.Client(
-        plain_broker.host, plain_broker.port, properties=_session_properties(), **session
-    ) as client:
+    async with aiomqtt.Client(properties=_session_properties(), **session) as client:
         await client.subscribe(topic, qos=1)
     async with bus(plain_broker, "sender").connect() as link:
         await link.publish(topic, b"soon gone", 1)
         await asyncio.sleep(2.5)
         await link.publish(topic, b"fresh", 30)
-    async with aiomqtt.Client(
-        plain_broker.host, plain_broker.port, properties=_session_properties(), **session
-    ) as client:
+    async with aiomqtt.Client(properties=_session_properties(), **session) as client:
         async with asyncio.timeout(5):
             message = await anext(client.messages)
         assert message.payload == b"fresh"
