@@ -6,7 +6,7 @@ first. What is held back is left on with the limit as its reason and comes up ag
 
 from collections.abc import Iterable, Sequence
 
-from caretaker_contract.messages import Cause
+from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.topics import Address
 from caretaker_rules.decisions import Decision, Snapshot
 from caretaker_rules.model import Device, Stop, Tracked
@@ -76,14 +76,15 @@ def _stop(stops: Iterable[Stop], school: str, room: str) -> Stop | None:
 def looks_lost(machines: Iterable[tuple[Device, Tracked]], policy: Policy, now_ms: int) -> tuple[int, int]:
     """How many machines look lost, out of how many that should be heard.
 
-    Machines known to be off or asleep, and those never heard, are in neither number: at night, three lost out of the
-    four that are on are a reason to doubt, however many are off. A machine that is on with a stale report looks lost
-    even before it is called so.
+    Machines known to be off or asleep, and those of which nothing ever came, are in neither number: at night, three
+    lost out of the four that are on are a reason to doubt, however many are off. A machine that is on with a stale
+    report looks lost even before it is called so.
     """
     lost = expected = 0
     for _, tracked in machines:
         presence = tracked.presence
-        if presence.state in AWAY_STATES or not presence.heard_ms:
+        never_heard = not presence.heard_ms and presence.state is not PowerState.LOST  # a will alone counts as lost
+        if presence.state in AWAY_STATES or never_heard:
             continue
         expected += 1
         stale_ms = policy.stale_heartbeats * presence.heartbeat_s * 1000

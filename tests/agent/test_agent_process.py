@@ -58,7 +58,9 @@ def test_killed_again_and_again_it_never_skips_or_reuses_a_number_and_no_meter_f
     path = settings_file(world)
     seeded = random.Random(7)
     clock = fast_clock(60)
-    for _ in range(20):
+    for kill in range(80):
+        if kill >= 20 and len(world.ear.reports) > 20:
+            break  # a slow machine says less between two kills
         process = start(path, CARETAKER_CLOCK=clock)
         time.sleep(0.25 + seeded.random() * 0.6)
         process.kill()

@@ -3,9 +3,10 @@
 import pytest
 from msgspec import structs
 
-from caretaker_contract.messages import Cause
+from caretaker_contract.messages import Cause, PowerState
 from caretaker_rules.energy import Verdict, decide, judge
 from caretaker_rules.limits import apply, is_stopped, looks_lost, share
+from caretaker_rules.model import Presence, Tracked
 from caretaker_rules.reasons import Why
 from rules_world import NOW_MS, asked, load_policy, machine, policy_from, snapshot, stop
 
@@ -127,6 +128,14 @@ def test_machines_never_heard_do_not_blind_a_school():
     machines = [*fleet(2), *fleet(20, prefix="new", silent=True)]
     assert len(sent(decide(snapshot(*machines), policy(), NOW_MS))) == 2
     assert looks_lost(machines, policy(), NOW_MS) == (0, 2)
+
+
+def test_a_machine_known_only_by_its_will_looks_lost():
+    """Its reports never came and the broker says that it is gone: that is no reason to be sure of the rest."""
+    gone = Tracked(presence=Presence(state=PowerState.LOST))
+    machines = [*fleet(2), *((device, gone) for device, _ in fleet(3, prefix="will", silent=True))]
+    assert sent(decide(snapshot(*machines), policy(), NOW_MS)) == []
+    assert looks_lost(machines, policy(), NOW_MS) == (3, 5)
 
 
 def test_silent_machines_look_lost_before_they_are_called_so():
