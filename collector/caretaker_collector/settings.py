@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from caretaker_agent import settings as agent
+from caretaker_collector import calendars
 from caretaker_collector.estate import Joined, join
 from caretaker_collector.faults import Fault, found_at, layout, stop_at
 from caretaker_collector.kinds import KINDS, BrokerSettings, CollectorSettings
@@ -120,9 +121,12 @@ class Checked(NamedTuple):
     notes: list[str]
 
 
-def check_files(paths: Iterable[Path]) -> Checked:
-    """Check files of any kind, and the files that they name. Nothing is raised and nothing is changed."""
-    check = _Check()
+def check_files(paths: Iterable[Path], now_ms: int = 0) -> Checked:
+    """Check files of any kind, and the files that they name. Nothing is raised and nothing is changed.
+
+    What recurs in calendars is worked out for the weeks after `now_ms`.
+    """
+    check = _Check(now_ms)
     for path in paths:
         check.file(path)
     return Checked(layout(check.faults), list(dict.fromkeys(check.notes)))
@@ -143,7 +147,8 @@ def kind_of(path: Path, data: Mapping[str, Any]) -> str | None:
 class _Check:
     """Gathers faults and notes over several files."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: int = 0) -> None:
+        self._now_ms = now_ms
         self.faults: list[Fault] = []
         self.notes: list[str] = []
 
@@ -180,6 +185,9 @@ class _Check:
             for policy in dict.fromkeys(joined.policies.values()):
                 self.policy(policy, joined)
             if not file.faults:
+                faults, notes = calendars.check(joined.estate, file.path.parent, self._now_ms)
+                self.faults.extend(faults)
+                self.notes.extend(notes)
                 self.notes.append(_size_note(file.path, joined.estate))
         self.faults.extend(file.faults)
 
