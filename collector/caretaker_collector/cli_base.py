@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
+from caretaker_collector import state
 from caretaker_collector.settings import CollectorSettings, find_config, load_collector
 from caretaker_contract import clock as clock_
 from caretaker_contract.errors import CaretakerError
@@ -45,7 +46,9 @@ def settings_of(config: str | None) -> tuple[Path, CollectorSettings]:
 
 
 def collector_now(db: sqlite3.Connection) -> int:
-    """The collector's time. On the demo's clock that is where its rules are; elsewhere both agree to a tick."""
+    """The collector's time. With the demo's clock that is where its rules have come to: it may have ended since."""
+    clock, kept = clock_.from_environment(), state.clock_of(db)
     newest = db.execute("SELECT max(at_ms) FROM checks").fetchone()[0]
-    clock = clock_.from_environment()
-    return int(newest) if newest and clock == clock_.Clock() else clock.now_ms()
+    if clock != clock_.Clock() or kept == clock_.Clock() or not newest:
+        return clock.now_ms()
+    return int(newest)
