@@ -27,8 +27,9 @@ BACK_DAYS = 2
 """How far back calendars are worked out: a lesson of last night may still be on."""
 SLACK_DAYS = 7
 """Every so many days (and up to as many more, so that not all schools come at once) a calendar is worked out anew."""
-READ_AT_ONCE = 20
-"""Schools read in one tick. The others have to wait, and count as booked meanwhile."""
+WAIT_S = 1.0
+"""How long (in real seconds) a tick waits for what is being read. What takes longer counts as booked meanwhile: a
+school with 30 calendars of 40 weekly bookings each takes about two seconds."""
 LONGEST_REASON = 160
 _COUNTRIES = {"england": "ENG", "wales": "WLS", "scotland": "SCT", "northern_ireland": "NIR"}
 
@@ -47,6 +48,15 @@ class _Known(NamedTuple):
     signature: tuple[object, ...]
     again: date
     timetable: Timetable
+
+
+class _Due(NamedTuple):
+    """A school that has to be read, as its files looked when that was found out."""
+
+    school: School
+    signature: tuple[object, ...]
+    first: date
+    last: date
 
 
 def bank_holidays(country: str, first: date, last: date) -> frozenset[date]:
@@ -187,11 +197,16 @@ def check(estate: Estate, folder: Path, now_ms: int) -> tuple[list[Fault], list[
     faults: list[Fault] = []
     notes: list[str] = []
     for school in estate.schools.values():
-        first, last = _window(school, now_ms)
-        read = read_school(school, folder, first, last)
+        read = read_at(school, folder, now_ms)
         faults += read.faults
         notes += read.notes
     return faults, notes
+
+
+def read_at(school: School, folder: Path, now_ms: int) -> SchoolRead:
+    """All files of a school, worked out for the weeks that matter at `now_ms`."""
+    first, last = _window(school, now_ms)
+    return read_school(school, folder, first, last)
 
 
 def _window(school: School, now_ms: int) -> tuple[date, date]:
@@ -207,6 +222,8 @@ class Calendars:
         self._schools = list(estate.schools.values())
         self._folder = folder
         self._known: dict[str, _Known] = {}
+        self._due: dict[str, _Due] = {}
+        self._reading: asyncio.Task[None] | None = None
 
     async def run(self, batch: Batch) -> None:
         """Bring everything up to date, on a tick."""
@@ -218,23 +235,29 @@ class Calendars:
         known = self._known.get(school)
         return known.timetable if known is not None else NO_TIMETABLE
 
-    async def refresh(self, now_ms: int) -> None:
-        """Look at every file; read what changed, away from the event loop, a number of schools at a time."""
-        due = []
+    async def refresh(self, now_ms: int, wait_s: float = WAIT_S) -> None:
+        """Look at every file; what changed is read anew, away from the event loop. Waits for it `wait_s` at most."""
         for school in self._schools:
             signature = self._signature(school)
-            known = self._known.get(school.name)
-            first, _ = _window(school, now_ms)
+            first, last = _window(school, now_ms)
             today = first + timedelta(days=BACK_DAYS)
+            known = self._known.get(school.name)
             if known is None or known.signature != signature or not known.timetable.first_day < today < known.again:
                 # Until it is read again nothing is known: an old version is never used in its place.
                 self._known.pop(school.name, None)
-                due.append((school, signature))
-        for school, signature in due[:READ_AT_ONCE]:
-            first, last = _window(school, now_ms)
-            read = await asyncio.to_thread(_read_or_doubt, school, self._folder, first, last)
-            again = last - timedelta(days=LOOK_AHEAD_DAYS)
-            self._known[school.name] = _Known(signature, again, read.timetable)
+                self._due[school.name] = _Due(school, signature, first, last)
+        if self._due and (self._reading is None or self._reading.done()):
+            self._reading = asyncio.create_task(self._read(), name="calendars")
+        if self._reading is not None and not self._reading.done():
+            await asyncio.wait([self._reading], timeout=wait_s)
+
+    async def _read(self) -> None:
+        while self._due:
+            name = next(iter(self._due))
+            due = self._due.pop(name)
+            read = await asyncio.to_thread(_read_or_doubt, due.school, self._folder, due.first, due.last)
+            again = due.last - timedelta(days=LOOK_AHEAD_DAYS)
+            self._known[name] = _Known(due.signature, again, read.timetable)
             if read.faults:
                 log.warning("calendar files cannot be used: rooms count as booked", faults=layout(read.faults))
 

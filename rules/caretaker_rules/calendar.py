@@ -194,6 +194,25 @@ def _weekly(room: Room, school: School, at_ms: int, until_ms: int, timetable: Ti
     return Free(next_ms)
 
 
+def day_bookings(room: Room, school: School, day: date, timetable: Timetable = NO_TIMETABLE) -> list[Booked] | Unknown:
+    """Every lesson and booking of a room that is on at some time of a local day, in order; as `booking` sees it."""
+    zone = zone_of(school.time_zone)
+    at_ms, end_ms = midnight_ms(day, zone), midnight_ms(day + timedelta(days=1), zone)
+    found: list[Booked] = []
+    while at_ms < end_ms:
+        now = booking(room, school, at_ms, 0, timetable)
+        if isinstance(now, Unknown):
+            return now
+        if isinstance(now, Booked):
+            found.append(now)
+            at_ms = now.until_ms
+        elif now.next_ms is None:
+            break
+        else:
+            at_ms = now.next_ms
+    return found
+
+
 def moment_text(at_ms: int, zone: tzinfo) -> str:
     """A moment as people say it: "Wed 08:50"."""
     return f"{local(at_ms, zone):%a %H:%M}"
