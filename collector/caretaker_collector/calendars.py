@@ -243,8 +243,9 @@ class Calendars:
             today = first + timedelta(days=BACK_DAYS)
             known = self._known.get(school.name)
             if known is None or known.signature != signature or not known.timetable.first_day < today < known.again:
-                # Until it is read again nothing is known: an old version is never used in its place.
-                self._known.pop(school.name, None)
+                if known is not None and known.signature != signature:
+                    # Until it is read again nothing is known: an old version is never used in its place.
+                    del self._known[school.name]
                 self._due[school.name] = _Due(school, signature, first, last)
         if self._due and (self._reading is None or self._reading.done()):
             self._reading = asyncio.create_task(self._read(), name="calendars")

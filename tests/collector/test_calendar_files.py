@@ -164,6 +164,21 @@ def test_a_school_calendar_gives_half_term_inset_exams_and_rooms() -> None:
     assert NAME not in repr(read).lower()
 
 
+def test_the_example_in_the_readme_is_one_that_can_be_read(tmp_path: Path) -> None:
+    """What rules/README.md shows of a school's calendar has no fault, with files as described there."""
+    readme = (CALENDARS.parent.parent.parent / "rules" / "README.md").read_text()
+    shown = readme.partition("    [[schools]]\n")[2].partition("\n| kind of day")[0]
+    example = '[[schools]]\ntitle = "Ash"\n' + "\n".join(line[4:] for line in shown.splitlines())
+    (tmp_path / "estate.toml").write_text(f'provider = "P"\nclasses = []\n{example}')
+    for name, source in (("ash", "school"), ("ict1", "weekly-over-october")):
+        (tmp_path / f"{name}.ics").write_bytes((CALENDARS / f"{source}.ics").read_bytes())
+    for name in ("days.csv", "timetable.csv"):
+        (tmp_path / name).write_bytes((CALENDARS / name).read_bytes())
+    checked = check_files([tmp_path / "estate.toml"], london_ms("2026-10-06 12:00"))
+    assert checked.faults == []
+    assert any("1 school, 1 room" in note for note in checked.notes)
+
+
 def test_a_broken_or_missing_file_of_the_school_makes_the_school_unknown_and_says_where() -> None:
     """The reason names the file as it is written, the line, and what is wrong."""
     read = read_school(school(calendars=["school.ics", "broken-date.ics"], days="gone.csv"), CALENDARS, FIRST, LAST)

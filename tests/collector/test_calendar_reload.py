@@ -101,6 +101,10 @@ async def test_no_tick_waits_long_for_calendars(tmp_path: Path) -> None:
         if known() == len(schools):
             break
     assert known() == len(schools)
+    (tmp_path / "days.csv").write_text("date,week\n2026-10-05,B\n")
+    await calendars.refresh(MONDAY, wait_s=0)
+    assert known() == 0  # changed and not read yet: what was known before does not count
+    await calendars.refresh(MONDAY, wait_s=30)
 
 
 POLICY = """
