@@ -92,7 +92,7 @@ def read_school(school: School, folder: Path, first: date, last: date) -> School
         events += read.events
         silent = sum(1 for event in read.events if not (event.kind or event.exam or event.rooms))
         if silent:
-            notes.append(f"{folder / written}: {silent} events name no room, exam or kind of day, so they say nothing")
+            notes.append(f"{folder / written}: events that name no room of ours, exam or kind of day: {silent}")
     if school.days:
         days = read_days(folder / school.days)
         kinds, weeks = days.kinds, days.weeks
@@ -104,7 +104,9 @@ def read_school(school: School, folder: Path, first: date, last: date) -> School
         faults += found.faults
         notes += _ignored(folder / school.timetable, found.ignored)
         if found.elsewhere:
-            notes.append(f"{folder / school.timetable}: {found.elsewhere} rows of rooms that are not in estate.toml")
+            notes.append(
+                f"{folder / school.timetable}: rows about rooms that are not in estate.toml: {found.elsewhere}"
+            )
     wrong = _reason(faults, folder)
     for event in events:
         for name in event.rooms:

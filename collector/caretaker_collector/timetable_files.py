@@ -15,7 +15,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from caretaker_collector.faults import Fault, guess
+from caretaker_collector.faults import Fault
 from caretaker_collector.ical import Words
 from caretaker_collector.register import read_records
 from caretaker_collector.toml_file import read_text
@@ -180,9 +180,9 @@ def _read_table(path: Path, needed: tuple[str, ...], known: tuple[str, ...]) -> 
         return table
     line, heading = records[0] if records else (1, [])
     columns = [cell.strip().casefold() for cell in heading]
-    table.ignored.extend(cell for cell in columns if cell not in known)
     table.faults.extend(_heading_faults(path, line, columns, needed, known))
     if not table.faults:
+        table.ignored.extend(cell for cell in columns if cell not in known)
         for line, cells in records[1:]:
             if any(cell.strip() for cell in cells[len(columns) :]):
                 wrong = f"{len(cells)} cells, the heading has {len(columns)}: quote a cell that holds a separator"
@@ -201,6 +201,6 @@ def _heading_faults(
         if columns.count(name) > 1:
             yield Fault(path, line, f'column "{name}"', "stands twice; keep one")
         elif name in needed and name not in columns:
-            nearest = guess(name, [column for column in columns if column not in known])
-            hint = f'is it "{nearest}"?' if nearest else f"known columns: {', '.join(known)}"
-            yield Fault(path, line, f'column "{name}"', f"missing; {hint}")
+            # Without saying what is there instead: a file without a heading begins with somebody's lesson.
+            wrong = f"missing; the first line names the columns, of which these are read: {', '.join(known)}"
+            yield Fault(path, line, f'column "{name}"', wrong)

@@ -106,8 +106,9 @@ def test_a_room_timetable_gives_lessons_and_no_names() -> None:
         ("day,room,period\nTue,ict1,7\n", "2 period its hours are not in estate.toml (known there: 1)"),
         ("day,room,period,week\nTue,ict1,1,C\n", "2 week no day of the school's `days` file is in this week"),
         ("day,room,period,week\nTue,ict1,1,Quillfeather\n", "2 week not a week such as A"),
-        ("day,rooms,period\nTue,ict1,1\n", '1 column "room" missing; is it "rooms"?'),
-        ("day,period\nTue,1\n", '1 column "room" missing; known columns'),
+        ("day,rooms,period\nTue,ict1,1\n", '1 column "room" missing; the first line'),
+        ("day,period\nTue,1\n", '1 column "room" missing; the first line'),
+        ("Quillfeather,rooms,7B\nMon,ict1,1\n", '1 column "day" missing'),
         ("day,room,room\nTue,1,1\n", '1 column "room" stands twice'),
         ("day,teacher,room,period\nMon,Quillfeather, Z.,ict1,1\n", "2  5 cells, the heading has 4"),
         ('day,room,period\nMon,"ict1,1\n', "2 a cell not CSV"),
@@ -158,9 +159,7 @@ def test_a_school_calendar_gives_half_term_inset_exams_and_rooms() -> None:
         (None, london_ms("2026-11-17 09:00")),
         ("ict1", london_ms("2026-11-18 13:00")),
     ]
-    assert read.notes == [
-        f"{CALENDARS / 'school.ics'}: 3 events name no room, exam or kind of day, so they say nothing"
-    ]
+    assert read.notes == [f"{CALENDARS / 'school.ics'}: events that name no room of ours, exam or kind of day: 3"]
     assert NAME not in repr(read).lower()
 
 
@@ -204,7 +203,7 @@ def test_check_reports_faults_and_notes_of_these_files(tmp_path: Path) -> None:
         f"{tmp_path}/broken-date.ics:13 DTSTART cannot be read",
     ]
     assert f"{tmp_path}/timetable.csv: columns not read: teacher, class" in checked.notes
-    assert f"{tmp_path}/timetable.csv: 2 rows of rooms that are not in estate.toml" in checked.notes
+    assert f"{tmp_path}/timetable.csv: rows about rooms that are not in estate.toml: 2" in checked.notes
     (tmp_path / "estate.toml").write_text(estate.replace("08:50-09:50", "09:50-08:50"))
     (fault,) = check_files([tmp_path / "estate.toml"]).faults
     assert fault.startswith(f'{tmp_path}/estate.toml:8  schools[0].periods.1 = "09:50-08:50"   ends before it starts')
