@@ -139,7 +139,7 @@ def holds(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Holds, freezes and maintenance: when, who, why, and what they kept on."""
+    """What is stopped; holds, freezes and maintenance: when, who, why, and what they kept on."""
     estate, db = _open(config)
     now_ms = collector_now(db)
     found = records.listed(db, now_ms, past)
@@ -147,6 +147,7 @@ def holds(
         meant = {device.address for device in people.scope(estate, where).devices(estate)}
         found = [r for r in found if any(device.address in meant for device in r.scope.devices(estate))]
     counted = [(record, records.held_back(db, estate, record, now_ms)) for record in found]
+    stops = [] if past else people.stopped(db)
     if json:
         rows = [
             {
@@ -158,8 +159,15 @@ def holds(
             }
             for record, held in counted
         ]
-        typer.echo(as_json({"holds": rows}))
+        typer.echo(as_json({"holds": rows, "stops": stops}))
         return
+    for stop_on in stops:
+        place = "/".join(part for part in (stop_on.school, stop_on.room) if part) or "all"
+        school = estate.schools.get(stop_on.school or "")
+        since = _moment(stop_on.since_ms, ZoneInfo(school.time_zone if school else "UTC"))
+        typer.echo(
+            f"STOPPED {place} since {since}{'' if school else ' UTC'}: {stop_on.reason} (caretaker resume {place})"
+        )
     for record, held in counted:
         zone = (
             ZoneInfo(estate.schools[record.scope.school].time_zone) if record.scope.school in estate.schools else None
@@ -169,9 +177,9 @@ def holds(
         typer.echo(f"      {state_now}; by {record.by}: {record.reason}")
         alone = f", {held.by_this_alone} by this alone" if held.machines else ""
         typer.echo(f"      kept on {held.machines} machine{'' if held.machines == 1 else 's'}{alone}")
-    if not found and not past:
+    if not found and not past and not stops:
         say("nothing is held, frozen or worked on; keep a room on: caretaker hold ash/ict1 --until 18:00 --reason club")
-    elif not found:
+    elif not found and past:
         say("nothing of that is over yet; `caretaker holds` shows what is on or to come")
 
 

@@ -10,7 +10,7 @@ from caretaker_collector import why
 from caretaker_collector.order_book import Scope
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.topics import Address
-from caretaker_rules.model import Estate
+from caretaker_rules.model import Estate, Stop
 
 
 def place(estate: Estate, text: str) -> tuple[str, str | None]:
@@ -75,6 +75,12 @@ def moment(option: str, text: str, after_ms: int, zone: ZoneInfo) -> int:
 def stop(db: sqlite3.Connection, school: str | None, room: str | None, now_ms: int, reason: str) -> None:
     """Turn the stop switch on: from the next single send on nothing leaves for that place."""
     db.execute("INSERT INTO stops (school, room, since_ms, reason) VALUES (?, ?, ?, ?)", (school, room, now_ms, reason))
+
+
+def stopped(db: sqlite3.Connection) -> list[Stop]:
+    """The stop switches that are on, oldest first."""
+    rows = db.execute("SELECT school, room, since_ms, reason FROM stops WHERE ended_ms IS NULL ORDER BY id")
+    return [Stop(school=school, room=room, since_ms=since, reason=reason) for school, room, since, reason in rows]
 
 
 def resume(db: sqlite3.Connection, school: str | None, room: str | None, now_ms: int) -> int:

@@ -88,6 +88,20 @@ def test_lists_say_the_next_step_when_they_are_empty(world: World) -> None:
     assert "by engineer: fans" in run(world, "holds", "ash/pc-001").stdout
 
 
+def test_what_is_stopped_stands_first_with_the_way_back(world: World) -> None:
+    """Until it is resumed; the place is told as `resume` wants it."""
+    run(world, "stop", "ash/ict1", "--reason", "open evening")
+    run(world, "stop", "all", "--reason", "storm")
+    assert run(world, "holds").stdout.splitlines() == [
+        "STOPPED ash/ict1 since Tue 20 Oct 12:00: open evening (caretaker resume ash/ict1)",
+        "STOPPED all since Tue 20 Oct 11:00 UTC: storm (caretaker resume all)",
+    ]
+    for place in ("ash/ict1", "all"):
+        assert run(world, "resume", place).exit_code == 0
+    assert run(world, "holds").stdout == ""
+    assert run(world, "resume", "all").exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [

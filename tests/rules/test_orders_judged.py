@@ -12,6 +12,7 @@ from caretaker_rules.guards import GUARDS
 from caretaker_rules.orders import NOT_FOR_PEOPLE, Order, comes_later, judge_order
 from caretaker_rules.policy import Action, Policy
 from caretaker_rules.reasons import Why
+from caretaker_rules.timetable import Timetable
 from rules_world import NOW_MS, asked, case_snapshot, hold, load_policy, machine, policy_from, snapshot, stop
 
 ORDER = Order(word="order.1.0", action=Action.SHUT_DOWN, by='engineer ("dust")', warn_s=120)
@@ -83,6 +84,13 @@ def test_an_order_for_no_machine_or_a_strange_one_decides_nothing() -> None:
     world = snapshot(machine())
     assert judge_order(ORDER, set(), world, load_policy(), NOW_MS) == []
     assert judge_order(ORDER, {Address("ash", "nowhere")}, world, load_policy(), NOW_MS) == []
+
+
+def test_what_a_schools_own_calendar_freezes_is_frozen_for_people_too() -> None:
+    """An exam that stands only in the school's calendar file."""
+    exams = Timetable(freezes=(hold("freeze", room="office"),))
+    (decision,) = judged(snapshot(machine(room="office"), timetable=exams))
+    assert whys(decision) == [Why.FROZEN, Why.ORDERED]
 
 
 def test_a_machine_that_is_off_is_not_asked() -> None:
