@@ -13,7 +13,17 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from caretaker_collector import cli_people, logs, state, why
+from caretaker_collector import (
+    cli_calendar,
+    cli_orders,
+    cli_people,
+    cli_policy,
+    cli_savings,
+    cli_wake,
+    logs,
+    state,
+    why,
+)
 from caretaker_collector.cli_base import (
     CANNOT_TELL,
     FINDING,
@@ -44,6 +54,11 @@ app = typer.Typer(
 key_app = typer.Typer(help="The key that commands are signed with.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
 cli_people.register(app)
+cli_policy.register(app)
+cli_orders.register(app)
+cli_calendar.register(app)
+cli_wake.register(app)
+cli_savings.register(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -89,13 +104,17 @@ def demo(
     store: Annotated[str, typer.Option(help="sqlite, or influx (settings from CARETAKER_INFLUX_*).")] = "sqlite",
     speed: Annotated[float, typer.Option(help="How many times as fast as the world.", min=1, max=600)] = 60.0,
     out: Annotated[Path, typer.Option(help="Folder for all that the demo writes.")] = Path("demo-out"),
+    history: Annotated[
+        str | None, typer.Option(help="First fill in a past of so long, such as 35d (40 s; kept for the next demo).")
+    ] = None,
     json: Json = False,
     no_input: NoInput = False,
 ) -> None:
     """Two simulated schools, a broker, a collector and this machine's own agent, on a fast clock."""
     from caretaker_collector import demo as demo_
 
-    demo_.run(out=out, seconds=seconds, store=store, speed=speed, as_json=json)
+    past_ms = cli_policy.length_ms(history, "--history") if history else 0
+    demo_.run(out=out, seconds=seconds, store=store, speed=speed, as_json=json, past_ms=past_ms)
 
 
 @app.command()
@@ -124,7 +143,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Read settings files and report every mistake at once; nothing is changed."""
-    checked = check_files(files)
+    checked = check_files(files, clock_.from_environment().now_ms())
     if json:
         typer.echo(as_json({"faults": checked.faults, "notes": checked.notes}))
     else:

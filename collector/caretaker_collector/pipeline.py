@@ -1,7 +1,7 @@
 """The order of work, written once.
 
     receive -> journal -> decode -> deduplicate -> track -> calendars -> decide -> order -> recall -> wake -> ready
-                       |                                                                                  -> keep -> act
+                       |                                                            -> keep -> feeds -> act
                        \\-> decode -> record
 
 The upper row is the core reader, the lower one the recorder.
