@@ -23,10 +23,8 @@ from caretaker_collector.cli_base import (
     say,
     settings_of,
 )
-from caretaker_collector.order_book import Scope
+from caretaker_collector.cli_people import By
 from caretaker_collector.settings import load_estate
-from caretaker_contract.errors import ConfigError
-from caretaker_contract.topics import Address
 from caretaker_rules.model import Estate
 
 DAY_MS = 86_400_000
@@ -60,15 +58,15 @@ def register(app: typer.Typer) -> None:
 
 def wake(
     where: Annotated[
-        str | None, typer.Argument(help="A room or a device: ash/ict1, ash/ict1-07. With --list: a school.")
+        str | None, typer.Argument(help="A room or a machine: ash/ict1, ash/ict1-07. With --list: a school.")
     ] = None,
     reason: Annotated[str | None, typer.Option(help="Why; kept with the order.")] = None,
-    by: Annotated[str, typer.Option(help="Who asks: a role or a member of staff, never a pupil.")] = "operator",
+    by: By = "operator",
     list_: Annotated[bool, typer.Option("--list", help="Machines that cannot be woken, and why probably.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Wake a room or a device through the relay of its school; or list what cannot be woken."""
+    """Wake a room or a machine through the relay of its school; or list what cannot be woken."""
     _, settings = settings_of(config)
     estate = load_estate(Path(settings.estate))
     path = Path(settings.data) / "state.db"
@@ -77,10 +75,12 @@ def wake(
         return
     if where is None or not reason:
         fail('say what to wake and why: caretaker wake ash/ict1 --reason "patches tonight"; or --list', USAGE)
-    scope = _scope(estate, where)
+    scope = people.scope(estate, where)
+    if scope.room is None:
+        fail(f"{where}: a whole school is not woken at once; name a room or a machine of it", USAGE)
     devices = scope.devices(estate)
     db = state.open_state(path)
-    number = wake_book.order(db, scope, reason, by, collector_now(db))
+    number = wake_book.order(db, scope, reason, people.who(by), collector_now(db))
     without = sum(device.mac is None for device in devices)
     if json:
         typer.echo(as_json({"order": number, "machines": len(devices), "without_mac": without}))
@@ -90,18 +90,6 @@ def wake(
     if without:
         say(f"{without} of them cannot be woken: the asset register has no MAC address for them")
     say(f"what came of it: caretaker ready {scope.school}, caretaker wake --list, caretaker why {scope.school}/DEVICE")
-
-
-def _scope(estate: Estate, where: str) -> Scope:
-    """A device where there is one of that name, else a room or school."""
-    school, _, name = where.partition("/")
-    device = estate.devices.get(Address(school, name)) if name else None
-    if device is not None:
-        return Scope(school=school, room=device.room, device=device.name)
-    if not name:
-        raise ConfigError([f"{where}  a whole school is not woken at once; name a room or a device of it"])
-    _, room = people.place(estate, where)
-    return Scope(school=school, room=room)
 
 
 def _list(path: Path, estate: Estate, school: str | None, json: bool) -> None:

@@ -240,6 +240,7 @@ async def test_each_lesson_is_recorded_once_for_people_and_for_the_store(world: 
     world.open()
     await world.tick(690)
     assert len(recorded(world)) == 1
+    assert world.db.execute("SELECT count(*) FROM pending_points").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("blind", ["no broker", "new connection", "behind", "lost"])

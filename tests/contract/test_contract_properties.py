@@ -127,6 +127,7 @@ COMMANDS = st.builds(
     idle_at_least_s=SECONDS,
     target=maybe(IDS),
     ranges=st.lists(RANGES, max_size=50),
+    macs=st.lists(st.from_regex(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", fullmatch=True), max_size=64),
 )
 KEY = signing.new_key()
 KEYS = {signing.key_id(KEY.verify_key): KEY.verify_key}

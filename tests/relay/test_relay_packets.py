@@ -63,6 +63,9 @@ def test_each_machine_gets_one_packet_and_then_the_command_is_over(ear: socket.s
     assert waker.step(10.0) == (command, "")
     assert [ear.recv(200) for _ in MACS] == [magic(mac) for mac in MACS]
     assert waker.due_s is None
+    ear.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        ear.recv(200)
 
 
 def test_packets_are_staggered_and_commands_wait_for_each_other(ear: socket.socket) -> None:

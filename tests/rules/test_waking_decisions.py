@@ -127,8 +127,9 @@ def test_a_room_that_nobody_wrote_lessons_for_or_that_is_never_booked_is_not_wok
 
 def test_a_lesson_that_runs_past_midnight_is_not_the_mornings_first() -> None:
     rooms = [Room(name="ict1", lessons=["mon-fri 22:00-01:00", "mon-fri 08:50-09:50"])]
-    found = one(away(), school=structs.replace(SCHOOL, rooms=rooms))
-    assert found.needed_ms == london_ms("2026-10-06 08:50")
+    wednesday = "2026-10-07 08:40"  # Monday was closed
+    found = one(away(at=wednesday), at=wednesday, school=structs.replace(SCHOOL, rooms=rooms))
+    assert found.needed_ms == london_ms("2026-10-07 08:50")
 
 
 @pytest.mark.parametrize("state", ["off", "asleep", "lost"])
