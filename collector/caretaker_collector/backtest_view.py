@@ -70,7 +70,7 @@ def _notes(result: Backtest) -> list[str]:
         if trial is not None and trial.as_if_live:
             lines.append(f"{name} is not live; it was tried as if it were, in all rooms")
     lines.append(
-        "high: recorded idle time to the next use or the end of the rule's hours; "
+        "high: recorded idle time to the next use, within rules' hours; "
         f"mid: less a start of {START_S} s where it was used again; low: {LOW_RATIO:.0%} of mid (watts of the class)"
     )
     return lines

@@ -163,6 +163,9 @@ class _Check:
         except ConfigError as error:
             self._keep(path, error)
             return
+        if "cases" in file.data:
+            self.notes.append(f"{path}: cases for a policy; `caretaker policy test {path}` reads and runs them")
+            return
         kind = kind_of(path, file.data)
         if kind is None:
             wrong = f"cannot tell what kind of file this is; name it after one of: {', '.join(KINDS)}"

@@ -13,7 +13,8 @@ here is asked again at the machine's next report.
   ask leaves the window; so a machine that waits for a cap may come some ticks later than live.
 
 **Bounds of what is avoided**, from the moment the warning is over:
-- high: the recorded idle time that is left, to the next use or the end of the rule's hours, at the watts of the class.
+- high: the recorded idle time that is left, to the next use, as far as it lies within the hours of rules that select
+  the machine, at the watts of the class. (Between them, somebody or a wake rule may have switched it on again.)
 - mid: the same less one start, where the machine was used again (`START_S` at the watts in use).
 - low: `LOW_RATIO` of mid, for classes whose machines draw less than the figure of the class.
 Never more than the recorded idle time: what a machine that a rule had switched off would have done is not known.
@@ -24,6 +25,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from heapq import heappop, heappush
+from itertools import pairwise
 
 from msgspec import Struct, structs
 
@@ -65,9 +67,10 @@ class Switched(Struct, frozen=True, kw_only=True):
     action: Action
     at_ms: int  # when it would have been asked
     off_ms: int  # when the warning would have been over
-    idle_until_ms: int  # to where idle time is counted
+    idle_until_ms: int  # when the recorded idle time ended
     used_ms: int | None  # when somebody used it next, if that ended the idle time
     by_rule: bool  # in the record a rule ended this idle time
+    avoided_s: float = 0.0  # recorded idle time within rules' hours in which it would have been off or asleep
     high_wh: float = 0.0
     mid_wh: float = 0.0
     low_wh: float = 0.0
@@ -86,11 +89,6 @@ class Switched(Struct, frozen=True, kw_only=True):
     def cut_off(self) -> bool:
         """It was used again so soon that somebody's session would have been cut off."""
         return self.done and self.used_ms is not None and self.used_ms - self.off_ms <= CUT_OFF_S * 1000
-
-    @property
-    def avoided_s(self) -> float:
-        """Seconds of recorded idle time in which it would have been off or asleep."""
-        return (self.idle_until_ms - self.off_ms) / 1000 if self.done else 0.0
 
 
 class Totals(Struct, kw_only=True):
@@ -163,24 +161,37 @@ class _Hours:
         }
         self._opens: dict[str, list[tuple[int, bool]]] = {}
         self._holds: dict[str, list[tuple[int, bool]]] = {}
+        self._any: dict[tuple[str, ...], list[tuple[int, bool]]] = {}
+        moments = {at_ms: SchoolNow(school, policy, at_ms, (), 0.0, timetable) for at_ms in sorted(edges)}
         for rule in policy.rules:
             reach_s = rule.warn_s + COMMAND_LIFE_S
-            opens, holds = [], []
+            self._holds[rule.name] = [(at_ms, now.in_hours(rule)) for at_ms, now in moments.items()]
+            opens = []
             for at_ms in sorted(edges | {edge - reach_s * 1000 for edge in edges}):
                 now = SchoolNow(school, policy, at_ms, (), 0.0, timetable)
-                holds.append((at_ms, now.in_hours(rule)))
                 opens.append((at_ms, now.in_hours(rule) and now.in_hours(rule, reach_s)))
-            self._opens[rule.name], self._holds[rule.name] = opens, holds
+            self._opens[rule.name] = opens
 
     def next_open_ms(self, rules: Iterable[Rule], now_ms: int) -> int | None:
         """Now when the hours of one of the rules hold, else when they do next; None: not within the span."""
         found = [at for rule in rules if (at := _first(self._opens[rule.name], now_ms, True)) is not None]
         return min(found, default=None)
 
-    def ends_ms(self, rule: str, now_ms: int) -> int:
-        """When the hours of a rule that hold now end; the end of time when they do not within the span."""
-        end_ms = _first(self._holds[rule], now_ms, False)
-        return 2**62 if end_ms is None else end_ms
+    def within_s(self, rules: Sequence[Rule], from_ms: int, until_ms: int) -> float:
+        """Seconds of a span in which the hours of any of the rules hold."""
+        names = tuple(rule.name for rule in rules)
+        if names not in self._any:
+            columns = zip(*(self._holds[name] for name in names), strict=True)
+            self._any[names] = [(column[0][0], any(holds for _, holds in column)) for column in columns]
+        changes = self._any[names]
+        place = max(0, bisect_right(changes, (from_ms, True)) - 1)
+        inside_ms = 0
+        for (begin_ms, holds), (end_ms, _) in pairwise([*changes[place:], (2**62, False)]):
+            if begin_ms >= until_ms:
+                break
+            if holds:
+                inside_ms += min(end_ms, until_ms) - max(begin_ms, from_ms)
+        return inside_ms / 1000
 
 
 def _first(changes: list[tuple[int, bool]], now_ms: int, wanted: bool) -> int | None:
@@ -396,7 +407,7 @@ class Replay:
         assert idle is not None
         rule = self._rules[decision.rule]
         off_ms = decision.at_ms + rule.warn_s * 1000
-        until_ms = min(idle.until_ms, self._until_ms, self._hours.ends_ms(rule.name, off_ms))
+        until_ms = min(idle.until_ms, self._until_ms)
         item = Switched(
             device=device.address,
             room=device.room,
@@ -408,6 +419,8 @@ class Replay:
             used_ms=idle.used_ms,
             by_rule=idle.by_rule,
         )
+        if item.done:
+            item = structs.replace(item, avoided_s=self._hours.within_s(machine.rules, off_ms, until_ms))
         self.found.append(_with_energy(item, self._classes[device.device_class]))
         self._sends.append((decision.at_ms, device.room))
         if item.done:

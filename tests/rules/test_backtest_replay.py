@@ -117,6 +117,14 @@ def test_used_again_within_the_warning_is_a_veto_and_saves_nothing():
     assert (asked[0].vetoed, asked[0].done, asked[0].high_wh) == (True, False, 0.0)
     # The second idle time reaches half an hour at 17:05, within the hour after the veto.
     assert total(asked).vetoed == 1
+    assert [clock(item.at_ms) for item in found(("16:00", "16:31"), ("16:35", "18:30"))] == ["16:30:00", "17:31:00"]
+
+
+def test_a_rule_whose_hours_end_too_soon_gives_way_to_the_next():
+    """Idle for ten minutes at 16:58, when the first rule has two minutes left: the second one asks at half an hour."""
+    first = SIMPLE.replace("16:30-07:30", "12:10-17:00").replace("30 min", "10 min").replace("after-hours", "daytime")
+    (item,) = found(("16:48", "19:00"), text=first + SIMPLE[SIMPLE.index("[[rules]]") :])
+    assert (item.rule, clock(item.at_ms)) == ("after-hours", "17:18:00")
 
 
 @pytest.mark.parametrize(("minutes", "cut_off"), [("16:47", True), ("16:48", False)])
@@ -132,6 +140,14 @@ def test_idle_time_counts_to_the_end_of_the_rules_hours_at_most():
     assert item.avoided_s == (london_ms("2026-10-07 07:30") - london_ms(f"{DAY} 16:32")) / 1000
 
 
+def test_what_stays_off_counts_in_the_hours_of_every_rule_that_is_for_it():
+    """Asleep since lunch and unused until late: what counts is lunch and the evening, not the afternoon between."""
+    lunch = SIMPLE.replace("16:30-07:30", "12:10-13:30").replace("after-hours", "lunch").replace("shut_down", "sleep")
+    (item,) = found(("12:00", "20:00"), text=lunch + SIMPLE[SIMPLE.index("[[rules]]") :])
+    assert (item.rule, clock(item.off_ms)) == ("lunch", "12:32:00")
+    assert item.avoided_s == (58 + 210) * 60
+
+
 def test_silence_is_no_idle_time():
     """Reports from 17:00 to 18:00 are missing: what is counted ends with the last one before them."""
     (item,) = found(("15:00", "19:00"), gap=("17:00", "18:00"))[:1]
@@ -139,6 +155,18 @@ def test_silence_is_no_idle_time():
     assert item.used_ms is None
     later = found(("15:00", "19:00"), gap=("17:00", "18:00"))[1:]
     assert later == []  # asked in this same idle time already
+
+
+def test_a_new_boot_ends_an_idle_time():
+    """A crash and a start within a heartbeat: nobody knows whether it was idle all the while."""
+    made = Recording()
+    for seq, (minute, boot) in enumerate(((0, 1), (5, 1), (9, 2), (14, 2)), 1):
+        made.add(FROM_MS + minute * 60_000, IDLE, EPOCH, boot, seq, 600, 36_000)
+    made.end()
+    assert [(idle.from_ms - FROM_MS, idle.until_ms - FROM_MS) for idle in made.idle_times] == [
+        (0, 300_000),
+        (540_000, 840_000),
+    ]
 
 
 def test_a_hold_a_lesson_and_a_tag_keep_machines_on():
@@ -168,6 +196,8 @@ def test_caps_hold_machines_back_as_they_do_live():
     machines = [(device(number), recording(("15:00", "23:00"))) for number in range(1, 31)]
     times = [clock(item.at_ms) for item in replay(*machines).found]
     assert {at: times.count(at) for at in times} == {"16:30:00": 12, "16:31:00": 12, "16:32:00": 6}
+    # Each waits for a place of its own: 30 are asked about, then the 12 whose turn it is, then 6.
+    assert replay(*machines).decided == 30 + 12 + 6
     half = SIMPLE.replace("room_percent = 100", "room_percent = 50")
     times = [clock(item.at_ms) for item in replay(*machines, text=half).found]
     assert {at: times.count(at) for at in times} == {"16:30:00": 12, "16:31:00": 3, "16:40:00": 12, "16:41:00": 3}
