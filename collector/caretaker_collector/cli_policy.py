@@ -205,7 +205,10 @@ def _moment(text: str, now_ms: int, zone: ZoneInfo) -> int:
 def _policy_of(text: str, estate_file: Path, estate: Estate) -> Policy:
     if text not in estate.schools:
         if not Path(text).is_file():
-            fail(f"{text}: no such policy file, and no such school; there are: {', '.join(sorted(estate.schools))}", USAGE)
+            fail(
+                f"{text}: no such policy file, and no such school; there are: {', '.join(sorted(estate.schools))}",
+                USAGE,
+            )
         return load_policy(Path(text))
     policies = load_policies(estate_file)
     if text not in policies:

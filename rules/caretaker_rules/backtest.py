@@ -20,25 +20,24 @@ here is asked again at the machine's next report.
 Never more than the recorded idle time: what a machine that a rule had switched off would have done is not known.
 """
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from heapq import heappop, heappush
-from itertools import pairwise
 
 from msgspec import Struct, structs
 
 from caretaker_contract.messages import Step, Verb
 from caretaker_contract.topics import Address
 from caretaker_rules import energy, limits
-from caretaker_rules.calendar import DAY_MIN, Booked, local, midnight_ms, parse_span, zone_of
+from caretaker_rules.calendar import Booked, local, zone_of
 from caretaker_rules.decisions import Decision, Snapshot
 from caretaker_rules.guards import COMMAND_LIFE_S, SchoolNow
 from caretaker_rules.model import Asked, Device, DeviceClass, Hold, School, Tracked
 from caretaker_rules.policy import Action, Mode, Policy, Rule
 from caretaker_rules.reasons import Why
 from caretaker_rules.recorded import IdleTime, Recording
+from caretaker_rules.rule_hours import RuleHours
 from caretaker_rules.timetable import NO_TIMETABLE, Timetable
 
 CUT_OFF_S = 900
@@ -142,67 +141,6 @@ def idle_s(recordings: Iterable[Recording], from_ms: int, until_ms: int) -> floa
     )
 
 
-class _Hours:
-    """When rules' hours hold, as the guards see them; worked out once for the whole span."""
-
-    def __init__(self, school: School, policy: Policy, from_ms: int, until_ms: int, timetable: Timetable) -> None:
-        zone = zone_of(school.time_zone)
-        days = range((until_ms - from_ms) // 86_400_000 + 5)
-        midnights = [midnight_ms(local(from_ms, zone).date() + timedelta(days=day - 1), zone) for day in days]
-        minutes = {0} | {
-            minute % DAY_MIN
-            for rule in policy.rules
-            for span in map(parse_span, rule.hours)
-            for minute in (span.start_min, span.end_min)
-        }
-        # Clock changes move wall-clock times against midnight by an hour, so look at those moments too.
-        edges = {
-            m + (minute * 60 + shift) * 1000 for m in midnights for minute in minutes for shift in (-3600, 0, 3600)
-        }
-        self._opens: dict[str, list[tuple[int, bool]]] = {}
-        self._holds: dict[str, list[tuple[int, bool]]] = {}
-        self._any: dict[tuple[str, ...], list[tuple[int, bool]]] = {}
-        moments = {at_ms: SchoolNow(school, policy, at_ms, (), 0.0, timetable) for at_ms in sorted(edges)}
-        for rule in policy.rules:
-            reach_s = rule.warn_s + COMMAND_LIFE_S
-            self._holds[rule.name] = [(at_ms, now.in_hours(rule)) for at_ms, now in moments.items()]
-            opens = []
-            for at_ms in sorted(edges | {edge - reach_s * 1000 for edge in edges}):
-                now = SchoolNow(school, policy, at_ms, (), 0.0, timetable)
-                opens.append((at_ms, now.in_hours(rule) and now.in_hours(rule, reach_s)))
-            self._opens[rule.name] = opens
-
-    def next_open_ms(self, rules: Iterable[Rule], now_ms: int) -> int | None:
-        """Now when the hours of one of the rules hold, else when they do next; None: not within the span."""
-        found = [at for rule in rules if (at := _first(self._opens[rule.name], now_ms, True)) is not None]
-        return min(found, default=None)
-
-    def within_s(self, rules: Sequence[Rule], from_ms: int, until_ms: int) -> float:
-        """Seconds of a span in which the hours of any of the rules hold."""
-        names = tuple(rule.name for rule in rules)
-        if names not in self._any:
-            columns = zip(*(self._holds[name] for name in names), strict=True)
-            self._any[names] = [(column[0][0], any(holds for _, holds in column)) for column in columns]
-        changes = self._any[names]
-        place = max(0, bisect_right(changes, (from_ms, True)) - 1)
-        inside_ms = 0
-        for (begin_ms, holds), (end_ms, _) in pairwise([*changes[place:], (2**62, False)]):
-            if begin_ms >= until_ms:
-                break
-            if holds:
-                inside_ms += min(end_ms, until_ms) - max(begin_ms, from_ms)
-        return inside_ms / 1000
-
-
-def _first(changes: list[tuple[int, bool]], now_ms: int, wanted: bool) -> int | None:
-    """The first moment from now on at which a value known by its changes is `wanted`."""
-    place = max(0, bisect_right(changes, (now_ms, True)) - 1)
-    for at_ms, value in changes[place:]:
-        if value is wanted:
-            return max(at_ms, now_ms)
-    return None
-
-
 class _Machine:
     """A machine on its way through its idle times."""
 
@@ -238,7 +176,7 @@ class Replay:
         self._from_ms, self._until_ms, self._tick_ms = from_ms, until_ms, tick_ms
         self._holds = [hold for hold in holds if hold.school == school.name]
         self._timetable = timetable
-        self._hours = _Hours(school, policy, from_ms, until_ms, timetable)
+        self._hours = RuleHours(school, policy, from_ms, until_ms, timetable)
         self._rules = {rule.name: rule for rule in policy.rules}
         self._everybody = [(device, _NEVER_HEARD) for device in devices]
         self._machines: list[_Machine] = []

@@ -15,6 +15,8 @@ from caretaker_rules.model import Asked, Device, Hold, Room, Tracked
 from caretaker_rules.policy import Mode
 from caretaker_rules.presence import PresenceSettings
 from caretaker_rules.recorded import ASSUMED_ABILITIES, Recording
+from caretaker_rules.rule_hours import RuleHours
+from caretaker_rules.timetable import NO_TIMETABLE
 from rules_world import CLASSES, EPOCH, SCHOOL, london_ms, policy_from, report, snapshot
 
 DAY = "2026-10-06"
@@ -146,6 +148,24 @@ def test_what_stays_off_counts_in_the_hours_of_every_rule_that_is_for_it():
     (item,) = found(("12:00", "20:00"), text=lunch + SIMPLE[SIMPLE.index("[[rules]]") :])
     assert (item.rule, clock(item.off_ms)) == ("lunch", "12:32:00")
     assert item.avoided_s == (58 + 210) * 60
+
+
+@pytest.mark.parametrize(
+    ("day", "night", "whole"), [("2026-10-24", 15, 25), ("2026-03-28", 13, 23), ("2026-10-10", 14, 24)]
+)
+def test_hours_count_by_the_clock_on_the_wall(day, night, whole):
+    """The night and the Sunday of a clock change have an hour more or less."""
+    text = SIMPLE.replace("mon-fri 16:30-07:30", "sat 18:00-08:00")
+    text += SIMPLE[SIMPLE.index("[[rules]]") :].replace("mon-fri 16:30-07:30", "sun 00:00-24:00").replace("after", "of")
+    policy = policy_from(text)
+    begin_ms = london_ms(f"{day} 12:00")
+    hours = RuleHours(LIBRARY, policy, begin_ms, begin_ms + 3 * 86_400_000, NO_TIMETABLE)
+    evening, sunday = policy.rules
+    assert hours.within_s([evening], begin_ms, begin_ms + 2 * 86_400_000) == night * 3600
+    assert hours.within_s([sunday], begin_ms, begin_ms + 2 * 86_400_000) == whole * 3600
+    assert hours.within_s([evening, sunday], begin_ms, begin_ms + 2 * 86_400_000) == (6 + whole) * 3600
+    assert hours.next_open_ms([evening], begin_ms) == london_ms(f"{day} 18:00")
+    assert hours.next_open_ms([evening], begin_ms + 2 * 86_400_000) is None
 
 
 def test_silence_is_no_idle_time():
