@@ -221,6 +221,24 @@ async def test_what_is_decided_is_written_once_for_why_and_again_when_it_changes
     assert [each["verdict"] for each in told] == ["wake", "not_woken"]
 
 
+async def test_a_quiet_school_is_looked_at_once_a_minute_and_at_once_for_a_person(world: World) -> None:
+    """Also after the clock was set back."""
+    early = -400  # 08:33:20, before the lead begins at 08:35
+    assert (await world.tick(early)).commands == []
+    assert (await world.tick(early + 110)).commands != [], "08:35:10: looked at again, and wanted"
+    world.open()
+    for number in range(1, 6):
+        world.on(f"pc-{number:02}")
+    await world.tick(7200)
+    assert (await world.tick(early + 3600)).commands == []
+    number = wake_book.order(
+        world.db, Scope(school="ash", room="ict1", device="pc-02"), "x", "me", START_MS + 7_230_000
+    )
+    world.track(Address("ash", "pc-02"), machine(name="pc-02", state="off", idle_state="14 h")[1])
+    assert number == 1
+    assert len((await world.tick(7230, people=True)).commands) == 1
+
+
 # -- readiness ---------------------------------------------------------------------------------------------------------
 
 

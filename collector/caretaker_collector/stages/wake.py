@@ -24,6 +24,8 @@ from caretaker_rules.waking import ORDER_RULE, Order, WakeDecision, WakeSnapshot
 
 MACS_A_COMMAND = 64
 """The contract's bound."""
+LOOK_AGAIN_MS = 60_000
+"""A school in which nothing is wanted and nothing under way is not looked at again for so long: bookings are dear."""
 NO_POLICY = compile_policy(PolicyFile(mode=Mode.OBSERVE), "", "")
 """For schools without one: no rule wakes anything there, and a person's order has the usual bounds."""
 
@@ -37,6 +39,7 @@ class Wake:
         self._estate = estate
         self._policies = policies
         self._told: dict[Address, tuple[object, ...]] = {}  # what was last written for `why`
+        self._quiet_ms: dict[str, int] = {}  # until when nothing is looked for in a school
 
     async def run(self, batch: Batch) -> None:
         """Add commands, decisions and entries of the wake book to the batch."""
@@ -45,7 +48,8 @@ class Wake:
         orders, rows = wake_book.orders(self._db, batch.now_ms), wake_book.under_way(self._db, batch.now_ms)
         for school in self._estate.schools:
             policy = self._policies.get(school, NO_POLICY)
-            ruled = batch.tick and (policy.wakes or policy.patch)
+            quiet = batch.now_ms < self._quiet_ms.get(school, 0) <= batch.now_ms + LOOK_AGAIN_MS
+            ruled = batch.tick and not quiet and (policy.wakes or policy.patch)
             if ruled or school in orders or school in rows:
                 self._school(school, policy, orders.get(school, []), rows.get(school, []), batch)
 
@@ -63,7 +67,10 @@ class Wake:
         )
         listed = {(row.address, row.occasion): row.why for row in rows if row.result == "cannot"}
         going: dict[tuple[Address, str, str], list[WakeDecision]] = {}
-        for wake in decide_wakes(snapshot, policy, batch.now_ms):
+        wanted = decide_wakes(snapshot, policy, batch.now_ms)
+        if not wanted:
+            self._quiet_ms[school] = batch.now_ms + LOOK_AGAIN_MS
+        for wake in wanted:
             decision = wake.decision
             key = (wake.occasion, decision.verdict, wake.attempt, *(reason.why for reason in decision.reasons))
             if self._told.get(decision.device) != key:
