@@ -186,8 +186,15 @@ def asked(ago: str, *, verb: str = "shut_down", step: str | None = None, step_ag
     )
 
 
-def hold(kind: str = "hold", *, room: str | None = None, device: str | None = None, begins: str = "0 s") -> Hold:
-    """A hold or freeze from `begins` from now on, for two hours."""
+def hold(
+    kind: str = "hold",
+    *,
+    room: str | None = None,
+    device: str | None = None,
+    device_class: str | None = None,
+    begins: str = "0 s",
+) -> Hold:
+    """A hold, freeze or maintenance from `begins` from now on, for two hours."""
     from_ms = NOW_MS + parse_duration(begins) * 1000
     return Hold(
         id=1,
@@ -195,6 +202,7 @@ def hold(kind: str = "hold", *, room: str | None = None, device: str | None = No
         school="ash",
         room=room,
         device=device,
+        device_class=device_class,
         from_ms=from_ms,
         until_ms=from_ms + 7_200_000,
         reason="after-school club",
@@ -221,6 +229,8 @@ def case_snapshot(case: Mapping[str, Any]) -> tuple[Snapshot, Policy, int]:
     more: dict[str, Any] = {"holds": [hold(**entry) for entry in case.get("holds", [])]}
     if "asked" in case:
         more["asked"] = {one[0].address: asked(**case["asked"])}
+    if "cycles" in case:
+        more["cycles"] = {one[0].address: case["cycles"]}
     if "behind" in case:
         behind = case["behind"]
         more["behind_s"] = float("inf") if behind == "for ever" else float(parse_duration(behind))

@@ -7,6 +7,7 @@ effects for its owner to carry out in that order:
     Warn     show the fixed sentence and the seconds left to whoever is at the machine; Unwarn takes it back
     Act      switch (or, in a dry run, do as if), then call `acted`
     Resend   send these numbers again, then call `resent`
+    Rouse    wake the machines of `command.macs` (a relay's owner only), then call `roused`
     Note     one line for the log: refused without an outcome
 
 Rules: the signature, target and expiry are checked first, then single use. A machine in use, one that cannot tell, and
@@ -93,13 +94,19 @@ class Resend(NamedTuple):
     command: Command
 
 
+class Rouse(NamedTuple):
+    """Wake the machines of `command.macs`, then call `roused`."""
+
+    command: Command
+
+
 class Note(NamedTuple):
     """A line for the log about a command that gets no outcome."""
 
     text: str
 
 
-Effect = Say | Warn | Unwarn | Act | Resend | Note
+Effect = Say | Warn | Unwarn | Act | Resend | Rouse | Note
 
 
 class Keyring:
@@ -203,6 +210,8 @@ class Obedience:
             return [Resend(command)]
         if command.verb is Verb.WARN:
             return [Warn(command.warn_text, command.warn_s, None), _say(command, Step.DONE)]
+        if command.verb is Verb.WAKE and command.macs:  # an empty target set does nothing
+            return [_say(command, Step.RECEIVED), Rouse(command)]
         return [_refused(command, OutcomeReason.UNABLE)]
 
     def tick(self, view: View, now: Moment) -> list[Effect]:
@@ -245,6 +254,10 @@ class Obedience:
         if missing:
             return [Say(command.id, command.verb, Step.FAILED, OutcomeReason.NOT_KEPT, tuple(missing))]
         return [_say(command, Step.DONE)]
+
+    def roused(self, command: Command, ok: bool) -> list[Effect]:
+        """The owner sent a packet to each machine of a Rouse; `ok` False when it could not."""
+        return [_say(command, Step.DONE) if ok else _say(command, Step.FAILED, OutcomeReason.ERROR)]
 
     def _start(self, command: Command, view: View, now: Moment) -> list[Effect]:
         if self._countdown is not None or self._acting is not None:

@@ -51,6 +51,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     outbox_max_bytes: Annotated[int, Meta(ge=65_536, le=2**33)] = 8 * 2**20
 
 
+G = TypeVar("G", bound=Settings)
 _REMEDIES = {
     "school": "use a-z, 0-9 and hyphens, 63 at most, as in the asset register",
     "device": "use a-z, 0-9 and hyphens, 63 at most, as in the asset register",
@@ -64,17 +65,27 @@ _REMEDIES = {
 
 def load(path: Path) -> Settings:
     """Read and check a settings file; ConfigError holds every mistake at once."""
+    return load_as(path, Settings)
+
+
+def load_as(path: Path, shape: type[G]) -> G:
+    """The same for settings that are built upon the agent's."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file; copy the sample of the README there"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
-    return parse(text, path)
+    return parse_as(text, path, shape)
 
 
 def parse(text: str, path: Path) -> Settings:
     """The settings in `text`; `path` is named in mistakes, and relative files are looked for beside it."""
+    return parse_as(text, path, Settings)
+
+
+def parse_as(text: str, path: Path, shape: type[G]) -> G:
+    """The same for settings that are built upon the agent's."""
     import tomllib
 
     try:
@@ -88,7 +99,7 @@ def parse(text: str, path: Path) -> Settings:
         broker = _read(Broker, broker_table, "broker.", text, path, faults)
     elif broker_table is not None:
         faults.append(_fault(path, text, "broker", "must be a table"))
-    settings = _read(Settings, table, "", text, path, faults, broker=broker, has_broker=broker_table is not None)
+    settings = _read(shape, table, "", text, path, faults, broker=broker, has_broker=broker_table is not None)
     if broker is not None:
         faults += _together(broker, path, text)
     if faults or settings is None or broker is None:
@@ -101,7 +112,7 @@ def address(settings: Settings) -> str:
     return f"{settings.school}/{settings.device}"
 
 
-def beside(path: Path, settings: Settings) -> Settings:
+def beside(path: Path, settings: G) -> G:
     """The same settings with every relative file taken from the settings file's own folder."""
 
     def absolute(name: str | None) -> str | None:
@@ -142,7 +153,7 @@ def _read(
         for info in msgspec.structs.fields(shape)
         if info.required and info.name not in table and not (info.name == "broker" and has_broker)
     ]
-    if len(faults) > before or (shape is Settings and broker is None):
+    if len(faults) > before or (issubclass(shape, Settings) and broker is None):
         return None
     return shape(**values)
 

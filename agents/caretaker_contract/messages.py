@@ -253,6 +253,7 @@ class Command(Struct, frozen=True, kw_only=True):
     idle_at_least_s: Seconds = 0  # the machine refuses unless it has been idle for as long
     target: CommandId | None = None  # cancel: which command
     ranges: Annotated[list[Range], Meta(max_length=50)] = field(default_factory=list)  # replay: which numbers
+    macs: Annotated[list[Mac], Meta(max_length=64)] = field(default_factory=list)  # wake: whom a relay is to wake
 
 
 Message = Hello | PresenceNote | Report | Outcome

@@ -79,6 +79,11 @@ METRICS: tuple[Metric, ...] = (
         ("energy_wh", "float", "Wh", "energy used, by the watts of its class in each state; blind time left out"),
     ),
     *_rows(
+        "room_ready",  # a room at the start of each of its lessons (class: room, device: all)
+        ("ready", "int", "count", "machines of the room that were on, by their own reports"),
+        ("total", "int", "count", "machines of the room, without always-on classes and relays"),
+    ),
+    *_rows(
         "command",  # every step of a command
         ("id", "str", "word", "the command's id, as in the ledger"),
         ("verb", "str", "word", "shut_down, sleep, restart, wake, warn, cancel or replay"),

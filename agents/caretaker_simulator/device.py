@@ -9,7 +9,20 @@ import random
 from collections.abc import Callable, Sequence
 
 from caretaker_agent.meters import Bank
-from caretaker_agent.obey import Act, Effect, Keyring, Moment, Obedience, Resend, Say, Unwarn, View, Warn, leaving_cause
+from caretaker_agent.obey import (
+    Act,
+    Effect,
+    Keyring,
+    Moment,
+    Obedience,
+    Resend,
+    Rouse,
+    Say,
+    Unwarn,
+    View,
+    Warn,
+    leaving_cause,
+)
 from caretaker_contract.messages import Cause, Gauges, Outcome, PowerState, Report, encode
 from caretaker_contract.topics import Kind
 from caretaker_simulator.habits import Habits
@@ -18,7 +31,7 @@ from caretaker_simulator.machine import NEVER
 from caretaker_simulator.sent import LinkChange, Sent, cpu_ratio, memory_base, memory_ratio
 from caretaker_simulator.troubles import DEAD_BATTERY_MS, WrongClock
 from caretaker_simulator.truth import DeviceTruth
-from caretaker_simulator.voice import ABILITIES, Voice
+from caretaker_simulator.voice import RELAY_ABILITIES, Voice
 
 SERVER_W = 180.0
 """What a simulated server's sensor shows, give or take 10 %: an invention, to exercise measured energy."""
@@ -43,6 +56,7 @@ class SimulatedDevice(Voice):
         "_obedience",
         "_obey_due_ms",
         "_reaction_due_ms",
+        "_rouse",
         "_watts",
         "due_ms",
         "ignored_commands",
@@ -62,6 +76,7 @@ class SimulatedDevice(Voice):
         heartbeat_s: int = 300,
         keep: int = 1000,
         own_link: bool = False,
+        rouse: Callable[[list[str], int], None] | None = None,
     ) -> None:
         rng = random.Random(f"{seed}|{life.seat.key}|device")
         truth = DeviceTruth(f"{rng.getrandbits(32):08x}", at_ms, life.machine.state)
@@ -69,6 +84,9 @@ class SimulatedDevice(Voice):
         self.life = life
         life.machine.truth = truth
         life.machine.listener = self
+        self._rouse = rouse  # it is the relay of its school: sends magic packets to these MACs
+        if rouse is not None:
+            self.abilities = RELAY_ABILITIES
         self._habits = habits
         self._keyring = keyring
         self._clock = clock
@@ -132,6 +150,11 @@ class SimulatedDevice(Voice):
         state = self.life.machine.state
         if self.life.machine.on:
             self._report(at_ms, state, state, Cause.HEARTBEAT)
+
+    def packet(self, at_ms: int) -> None:
+        """A magic packet is on the school's network: it wakes a machine whose cable is whole and that has power."""
+        if not self.life.machine.network_cuts:
+            self.start(at_ms)
 
     def start(self, at_ms: int) -> None:
         """Somebody or something switches its machine on."""
@@ -203,7 +226,7 @@ class SimulatedDevice(Voice):
         return Obedience(
             self.life.seat.key,
             self._keyring,
-            frozenset(ABILITIES),
+            frozenset(self.abilities),
             idle_after_s=self._habits.idle_after_s,
             allow_power_off=True,
             seen=seen,
@@ -243,6 +266,9 @@ class SimulatedDevice(Voice):
                 if not effect.dry_run:
                     self.life.machine.obey(at_ms, effect.command.verb, leaving_cause(effect.command))
                     return
+            elif isinstance(effect, Rouse) and self._rouse is not None:
+                self._rouse(effect.command.macs, at_ms)
+                self._carry_out(self._obedience.roused(effect.command, True), at_ms)
             elif isinstance(effect, Resend):
                 missing = self._resend(effect.command.ranges, at_ms)
                 self._carry_out(self._obedience.resent(effect.command, missing), at_ms)

@@ -8,6 +8,7 @@ Two ways to run one, both seeded and repeatable:
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from heapq import heapify, heappop, heappush
 
 from caretaker_agent.obey import Keyring
@@ -80,7 +81,11 @@ class Fleet:
         if self._order:
             raise ValueError("this fleet has begun already")
         self.start_ms = start_ms
+        relays: set[str] = set()  # schools that have theirs
         for place in self._seats:
+            school = place.device.school
+            is_relay = place.always_on and school not in relays  # the first server of each
+            relays.update({school} if is_relay else ())
             life = Life(place, self._habits, self._troubles, self.seed, start_ms - WARM_DAYS * DAY_MS)
             life.run_until(start_ms)
             device = SimulatedDevice(
@@ -94,6 +99,7 @@ class Fleet:
                 heartbeat_s=self._heartbeat_s,
                 keep=self._keep,
                 own_link=self._own_links,
+                rouse=partial(self._rouse, school) if is_relay else None,
             )
             self._index[device] = len(self._order)
             self._order.append(device)
@@ -159,6 +165,14 @@ class Fleet:
         self.devices[address].start(now_ms)
         self._reschedule(self.devices[address])
         return before + self._take()
+
+    def _rouse(self, school: str, macs: list[str], now_ms: int) -> None:
+        """Magic packets on a school's network. Only its own machines hear them; who is on takes no notice."""
+        for device in self._order:
+            seat = device.life.seat.device
+            if seat.school == school and seat.mac in macs:
+                device.packet(now_ms)
+                self._reschedule(device)
 
     def reconnect(self, devices: Sequence[Voice], now_ms: int) -> list[Sent | LinkChange]:
         """The transport's connection for these devices broke and is back: as agents would, they say hello anew."""

@@ -26,6 +26,8 @@ from caretaker_simulator.truth import DeviceTruth
 WILL_AFTER_MS = 30_000
 """How long after a device fell silent its will is spoken."""
 ABILITIES = [Verb.SHUT_DOWN, Verb.SLEEP, Verb.RESTART, Verb.WARN, Verb.CANCEL, Verb.REPLAY]
+RELAY_ABILITIES = [*ABILITIES, Verb.WAKE]
+"""The first server of a school does the relay's work beside its own: it wakes the others."""
 _MOST_MISSING = 50
 """The contract's bound on the ranges of one outcome."""
 
@@ -45,6 +47,7 @@ class Voice:
         "_out",
         "_prefix",
         "_will_due_ms",
+        "abilities",
         "boot",
         "link",
         "link_number",
@@ -71,6 +74,7 @@ class Voice:
         self._out = out
         self._heartbeat_s = heartbeat_s
         self.truth = truth
+        self.abilities = ABILITIES
         self.offset_ms = 0  # its clock minus the true time
         self.boot = 1
         self.seq = 0
@@ -187,7 +191,7 @@ class Voice:
             epoch=self.truth.epoch,
             boot=self.boot,
             seq=self.seq,
-            abilities=ABILITIES,
+            abilities=self.abilities,
             heartbeat_s=self._heartbeat_s,
             at_ms=self.clock_ms(at_ms),
         )

@@ -13,12 +13,14 @@ from nacl.signing import SigningKey
 from caretaker_collector import memory as memory_
 from caretaker_collector import state
 from caretaker_collector.bus_mqtt import Broker, MqttBus
+from caretaker_collector.calendars import Calendars
 from caretaker_collector.core import Core
 from caretaker_collector.day_rollup import DayRollup
 from caretaker_collector.http import listen, serve
 from caretaker_collector.journal import Journal
 from caretaker_collector.ledger import Ledger
 from caretaker_collector.pipeline import Stage
+from caretaker_collector.planned import Feeds
 from caretaker_collector.receiver import Receiver
 from caretaker_collector.settings import BrokerSettings, CollectorSettings
 from caretaker_collector.stages.act import Act, Outlet
@@ -26,8 +28,12 @@ from caretaker_collector.stages.decide import Decide
 from caretaker_collector.stages.decode import Decode
 from caretaker_collector.stages.deduplicate import Deduplicate
 from caretaker_collector.stages.keep import Keep
+from caretaker_collector.stages.orders import Orders
+from caretaker_collector.stages.ready import Ready
+from caretaker_collector.stages.recall import Recall
 from caretaker_collector.stages.record import Recorder
 from caretaker_collector.stages.track import Track
+from caretaker_collector.stages.wake import Wake
 from caretaker_collector.stores import open_store
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import ConfigError, Unavailable
@@ -55,18 +61,27 @@ class Collector:
         self.estate = estate
         self.journal = Journal(folder / JOURNAL_FILE)
         self.db = state.open_state(folder / STATE_FILE)
+        state.save_clock(self.db, clock)
         self.memory = memory_.load(self.db)
         key = read_key(Path(settings.signing.key_file)) if settings.signing else None
         self.ledger = Ledger(self.db, self.memory, may_command=key is not None)
         self.store = open_store(settings.store, folder)
         outlet = Outlet()
+        calendars = Calendars(estate, Path(settings.estate).parent)
+        decide = Decide(self.memory, self.ledger, estate, policies, calendars)
         # The order of work, as in pipeline.py.
         stages: list[Stage] = [
             Decode(),
             Deduplicate(self.memory),
             Track(self.memory, settings.presence),
-            Decide(self.memory, self.ledger, estate, policies),
+            calendars,
+            decide,
+            Orders(self.db, self.memory, decide, estate, policies),
+            Recall(self.ledger, estate),
+            Wake(self.db, decide, estate, policies),
+            Ready(self.db, self.memory, decide, estate, policies),
             Keep(self.db, self.memory, self.ledger, estate),
+            Feeds(self.db, estate, calendars, folder),
         ]
         self.act = Act(self.memory, self.ledger, key, outlet, clock) if key else None
         stages += [self.act] if self.act else []

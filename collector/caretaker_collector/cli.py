@@ -8,28 +8,41 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 import typer
 
-from caretaker_collector import logs, people, state, why
-from caretaker_collector.settings import (
-    CollectorSettings,
-    check_files,
-    find_config,
-    load_collector,
-    load_estate,
-    load_estate_and_policies,
+from caretaker_collector import (
+    cli_calendar,
+    cli_orders,
+    cli_people,
+    cli_policy,
+    cli_savings,
+    cli_wake,
+    logs,
+    state,
+    why,
 )
+from caretaker_collector.cli_base import (
+    CANNOT_TELL,
+    FINDING,
+    OK,
+    USAGE,
+    Config,
+    Json,
+    NoInput,
+    as_json,
+    fail,
+    say,
+    settings_of,
+)
+from caretaker_collector.settings import check_files, load_estate, load_estate_and_policies
 from caretaker_collector.version import VERSION
 from caretaker_contract import clock as clock_
 from caretaker_contract import signing
 from caretaker_contract.errors import CaretakerError, ConfigError, ContractError, Unavailable
 from caretaker_contract.topics import address as read_address
-
-OK, FINDING, USAGE, CANNOT_TELL = 0, 1, 2, 3
 
 app = typer.Typer(
     name="caretaker",
@@ -40,29 +53,12 @@ app = typer.Typer(
 )
 key_app = typer.Typer(help="The key that commands are signed with.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
-
-Config = Annotated[
-    str | None,
-    typer.Option(help="collector.toml; else CARETAKER_CONFIG, ./collector.toml, ./demo-out/collector.toml."),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask anything (no command does; kept for scripts).")]
-
-
-def say(text: str) -> None:
-    """Talk: to standard error."""
-    typer.echo(text, err=True)
-
-
-def fail(error: CaretakerError | str, code: int) -> NoReturn:
-    """Say what is wrong and end."""
-    say(str(error))
-    raise typer.Exit(code)
-
-
-def as_json(value: Any) -> str:
-    """Any result as one line of JSON."""
-    return msgspec.json.encode(value).decode()
+cli_people.register(app)
+cli_policy.register(app)
+cli_orders.register(app)
+cli_calendar.register(app)
+cli_wake.register(app)
+cli_savings.register(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -72,18 +68,13 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit(OK)
 
 
-def _settings(config: str | None) -> tuple[Path, CollectorSettings]:
-    path = find_config(config, os.environ, Path.cwd())
-    return path, load_collector(path)
-
-
 @app.command()
 def collect(config: Config = None, no_input: NoInput = False) -> None:
     """Run the collector until it is told to end (SIGTERM or Ctrl-C)."""
     from caretaker_collector.app import Collector
 
     logs.set_up()
-    _, settings = _settings(config)
+    _, settings = settings_of(config)
     estate, policies = load_estate_and_policies(Path(settings.estate))
     collector = Collector(settings, estate, policies, clock_.from_environment())
     run_until_told(collector.run())
@@ -113,13 +104,17 @@ def demo(
     store: Annotated[str, typer.Option(help="sqlite, or influx (settings from CARETAKER_INFLUX_*).")] = "sqlite",
     speed: Annotated[float, typer.Option(help="How many times as fast as the world.", min=1, max=600)] = 60.0,
     out: Annotated[Path, typer.Option(help="Folder for all that the demo writes.")] = Path("demo-out"),
+    history: Annotated[
+        str | None, typer.Option(help="First fill in a past of so long, such as 35d (40 s; kept for the next demo).")
+    ] = None,
     json: Json = False,
     no_input: NoInput = False,
 ) -> None:
     """Two simulated schools, a broker, a collector and this machine's own agent, on a fast clock."""
     from caretaker_collector import demo as demo_
 
-    demo_.run(out=out, seconds=seconds, store=store, speed=speed, as_json=json)
+    past_ms = cli_policy.length_ms(history, "--history") if history else 0
+    demo_.run(out=out, seconds=seconds, store=store, speed=speed, as_json=json, past_ms=past_ms)
 
 
 @app.command()
@@ -148,7 +143,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Read settings files and report every mistake at once; nothing is changed."""
-    checked = check_files(files)
+    checked = check_files(files, clock_.from_environment().now_ms())
     if json:
         typer.echo(as_json({"faults": checked.faults, "notes": checked.notes}))
     else:
@@ -170,7 +165,7 @@ def why_(
     json: Json = False,
 ) -> None:
     """Why a machine was, or was not, switched: decisions, reasons, and what came of them. Newest first."""
-    _, settings = _settings(config)
+    _, settings = settings_of(config)
     estate = load_estate(Path(settings.estate))
     address = read_address(device)
     if address.school not in estate.schools:
@@ -193,7 +188,7 @@ def why_(
 @app.command()
 def quarantine(limit: Annotated[int, typer.Option(min=1)] = 20, config: Config = None, json: Json = False) -> None:
     """Messages that were put aside, newest first, each with the reason."""
-    _, settings = _settings(config)
+    _, settings = settings_of(config)
     db = state.open_state(Path(settings.data) / "state.db", read_only=True)
     rows = db.execute(
         "SELECT pos, received_ms, topic, field, reason, substr(payload, 1, 200) FROM quarantine "
@@ -209,75 +204,6 @@ def quarantine(limit: Annotated[int, typer.Option(min=1)] = 20, config: Config =
         for pos, _, topic, field, reason, payload in rows:
             typer.echo(f"{pos}  {topic}  {field + ': ' if field else ''}{reason}  {bytes(payload)[:60]!r}")
         say(f"{total} put aside in all" if total else "nothing was put aside: every message so far kept the contract")
-
-
-def _hold(kind: str, where: str, until: str, reason: str, config: str | None) -> None:
-    _, settings = _settings(config)
-    estate = load_estate(Path(settings.estate))
-    school, room = people.place(estate, where)
-    db = state.open_state(Path(settings.data) / "state.db")
-    zone = ZoneInfo(estate.schools[school].time_zone)
-    # On the demo's clock `now` is where its rules are; elsewhere both agree to a tick.
-    now_ms = _collector_now(db)
-    try:
-        until_ms = why.read_time(until, now_ms + 86_400_000, zone)
-        if until_ms - now_ms > 86_400_000 and len(until) <= 8:
-            until_ms -= 86_400_000
-    except ValueError:
-        fail(f'--until {until!r}: give a local time such as "18:00" or "2026-10-06 18:00"', USAGE)
-    if until_ms <= now_ms:
-        fail(f"--until {until}: that is past", USAGE)
-    number = people.hold(db, kind, school, room, now_ms, until_ms, reason)
-    typer.echo(f"{kind} {number}: {where} stays as it is until {until} ({reason})")
-
-
-def _collector_now(db: Any) -> int:
-    newest = db.execute("SELECT max(at_ms) FROM checks").fetchone()[0]
-    clock = clock_.from_environment()
-    return int(newest) if newest and clock == clock_.Clock() else clock.now_ms()
-
-
-Where = Annotated[str, typer.Argument(help="A school or a room: ash, or ash/ict1.")]
-Reason = Annotated[str, typer.Option(help="Why; kept with the record.")]
-
-
-@app.command()
-def hold(where: Where, until: Annotated[str, typer.Option()], reason: Reason, config: Config = None) -> None:
-    """Keep a room or school on until a time ("we are still here")."""
-    _hold("hold", where, until, reason, config)
-
-
-@app.command()
-def freeze(where: Where, until: Annotated[str, typer.Option()], reason: Reason, config: Config = None) -> None:
-    """Exam freeze: nothing may be switched in a room or school until a time."""
-    _hold("freeze", where, until, reason, config)
-
-
-def _everywhere_or(where: str, settings: CollectorSettings) -> tuple[str | None, str | None]:
-    return (None, None) if where == "all" else people.place(load_estate(Path(settings.estate)), where)
-
-
-@app.command()
-def stop(
-    where: Annotated[str, typer.Argument(help="all, a school, or school/room.")], reason: Reason, config: Config = None
-) -> None:
-    """The stop switch: from now on nothing is sent there."""
-    _, settings = _settings(config)
-    school, room = _everywhere_or(where, settings)
-    db = state.open_state(Path(settings.data) / "state.db")
-    people.stop(db, school, room, _collector_now(db), reason)
-    typer.echo(f"stopped: {where} ({reason})")
-
-
-@app.command()
-def resume(where: Annotated[str, typer.Argument(help="all, a school, or school/room.")], config: Config = None) -> None:
-    """Turn the stop switch of exactly that place off again."""
-    _, settings = _settings(config)
-    school, room = _everywhere_or(where, settings)
-    db = state.open_state(Path(settings.data) / "state.db")
-    ended = people.resume(db, school, room, _collector_now(db))
-    typer.echo(f"resumed: {where}" if ended else f"{where} was not stopped")
-    raise typer.Exit(OK if ended else FINDING)
 
 
 @key_app.command("new")

@@ -19,6 +19,8 @@ from caretaker_contract.clock import Clock
 log = structlog.get_logger()
 
 BATCH = 2_000
+PEOPLE_POLL_S = 0.4
+"""Real seconds between two looks whether a person has written an order, a hold or a stop: they work within a second."""
 YOUNG_OBJECTS = 50_000
 """New objects between two looks for garbage (Python's own choice, 700, is a tenth of one batch: at 10,000 devices the
 looking took a fifth of the collector's time)."""
@@ -47,6 +49,7 @@ class Core:
         self._next_tick_ms = clock.now_ms()
         self._unfinished = False  # the rules of some schools have still to run
         self.position = state.position(db, CORE)
+        self._seen_version = -1  # of the state file, as others have written it
         self.ticked_ms = 0
         """Collector time of the last tick that went through: an old one means that the rules loop stands still."""
         self.problem = ""
@@ -64,6 +67,7 @@ class Core:
             log.error("the core stands still; retrying", reason=problem)
         self.problem = problem
         try:
+            self._seen_version = -1
             self._memory.reload(self._db)
             self._ledger.load()
             self.position = state.position(self._db, CORE)
@@ -74,7 +78,8 @@ class Core:
         while True:
             if not await self.step():
                 wait_ms = max(0, self._next_tick_ms - self._clock.now_ms())
-                await self._journal.wait(self.position, timeout_s=max(0.001, self._clock.real_s(wait_ms / 1000)))
+                wait_s = min(max(0.001, self._clock.real_s(wait_ms / 1000)), PEOPLE_POLL_S)
+                await self._journal.wait(self.position, timeout_s=wait_s)
             self.problem = ""
             succeeded()
             await asyncio.sleep(0)  # while records are in memory no stage waits for anything: let the others in
@@ -84,15 +89,18 @@ class Core:
         records = await self._journal.read(self.position, BATCH)
         now_ms = self._clock.now_ms()
         tick = now_ms >= self._next_tick_ms
-        if not records and not tick and not self._unfinished:
+        version = state.version(self._db)
+        people = version != self._seen_version
+        if not (records or tick or people or self._unfinished):
             return False
         position = records[-1].pos if records else self.position
         more = self._journal.last > position
         self._memory.behind_s = max(0, now_ms - records[-1].received_ms) / 1000 if records and more else 0.0
-        batch = Batch(now_ms=now_ms, records=records, tick=tick, position=position)
+        batch = Batch(now_ms=now_ms, records=records, tick=tick, position=position, people=people)
         for stage in self._stages:
             await stage.run(batch)
         self.position, self._unfinished = position, batch.unfinished
+        self._seen_version = version
         if tick:
             self.ticked_ms = now_ms
             self._next_tick_ms = now_ms + self._tick_ms

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from caretaker_collector import logs
+from caretaker_collector import backfill, logs
 from caretaker_collector.app import Collector
 from caretaker_collector.settings import CollectorSettings, load_collector, load_estate_and_policies
 from caretaker_contract import signing
@@ -71,7 +71,7 @@ class Demo:
     ended: str = ""
 
 
-def run(out: Path, seconds: float | None, store: str, speed: float, as_json: bool) -> None:
+def run(out: Path, seconds: float | None, store: str, speed: float, as_json: bool, past_ms: int = 0) -> None:
     """Run the demo for `seconds`, or until Ctrl-C; results on standard output, talk on standard error."""
     import uvloop
 
@@ -79,9 +79,13 @@ def run(out: Path, seconds: float | None, store: str, speed: float, as_json: boo
     mosquitto = find_program("mosquitto", "mosquitto")
     out = out.resolve()
     prepare(out, store)
-    clock = fast_clock(int(ORIGIN.timestamp() * 1000), speed)
+    origin_ms = int(ORIGIN.timestamp() * 1000)
     port = free_port()
     write_settings(out, port, store)
+    if past_ms:
+        # Other machines than the demo's by their seed: the numbers of these begin anew with the demo.
+        backfill.fill(out, ["ash", "oak"], origin_ms, past_ms, SEED + 1)
+    clock = fast_clock(origin_ms, speed)
     settings = load_collector(out / "collector.toml")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(_main(mosquitto, out, port, clock, settings, seconds, quiet=as_json))

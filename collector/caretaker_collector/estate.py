@@ -116,6 +116,8 @@ def _check_school(file: TomlFile, key: KeyPath, school: School, networks: list[s
     if school.time_zone not in zones:
         file.fault((*key, "time_zone"), choose(school.time_zone, sorted(zones), "time zone"), school.time_zone)
     _check_spans(file, (*key, "service_hours"), school.service_hours)
+    for name, hours in school.periods.items():
+        _check_period(file, (*key, "periods", name), hours)
     for number, room in enumerate(school.rooms):
         _check_spans(file, (*key, "rooms", number, "lessons"), room.lessons or [])
     before: date | None = None
@@ -138,6 +140,18 @@ def _check_spans(file: TomlFile, key: KeyPath, spans: Iterable[str]) -> None:
             parse_span(span)
         except ValueError as error:
             file.fault((*key, number), str(error), span)
+
+
+def _check_period(file: TomlFile, key: KeyPath, hours: str) -> None:
+    """A lesson's hours, within one day."""
+    start, _, end = hours.partition("-")
+    try:
+        parse_span(f"mon {hours}")
+    except ValueError as error:
+        file.fault(key, str(error).replace("mon ", ""), hours)
+        return
+    if end < start:
+        file.fault(key, f"ends before it starts: a period is within one day, such as {start}-24:00", hours)
 
 
 def _check_dates(file: TomlFile, written: EstateFile) -> None:

@@ -5,6 +5,7 @@ message leaves, so a crash in between may lose a command (it expires; the machin
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from caretaker_collector import state
+from caretaker_collector import order_book, records, state
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import FINAL_STEPS, POWER_VERBS, Command, Outcome, OutcomeReason, Step, Verb
 from caretaker_contract.topics import Address
@@ -26,6 +27,7 @@ ANSWER_MARGIN_MS = 120_000
 """How long after expiry and countdown an answer may still come before the command counts as unanswered."""
 LONGEST_WARNING_MS = 3_600_000
 RECENT_MS = 3_600_000
+TWO_DAYS_MS = 2 * 86_400_000
 RULE_VERBS = POWER_VERBS | {Verb.WARN}
 """What a rule may ask of a machine."""
 UNPROVEN = frozenset(
@@ -57,12 +59,14 @@ class Ledger:
         self._may_command = may_command
         self._memory = memory
         self._sends: dict[str, list[tuple[int, str]]] = {}  # school -> (when, room) of the last hour
+        self._cycles: dict[str, list[tuple[int, Address]]] = {}  # school -> (when, which) was switched, of two days
         self._newest: dict[Address, str] = {}  # id of the command that memory.asked is about
         self.load()
 
     def load(self) -> None:
         """Fill the memory with the newest command of each device."""
         self._sends.clear()
+        self._cycles.clear()
         rows = self._db.execute(
             "SELECT id, school, device, verb, decided_ms, expires_ms, status, step_ms, body FROM commands "
             "ORDER BY decided_ms"
@@ -77,6 +81,8 @@ class Ledger:
                 )
                 room = msgspec.json.decode(body, type=LedgerCommand).room
                 self._sends.setdefault(school, []).append((decided_ms, room))
+                if step is Step.DONE and Verb(verb) in POWER_VERBS:
+                    self._cycles.setdefault(school, []).append((decided_ms, address))
 
     # -- from the core reader, within its transaction ------------------------------------------------------------------
 
@@ -121,13 +127,16 @@ class Ledger:
                 self._sends.setdefault(entry.address.school, []).append((entry.command.issued_ms, entry.room))
         for _, outcome in batch.outcomes:
             self._write_step(outcome)
+        order_book.write(self._db, batch.answers)
         self._db.executemany(
             "INSERT INTO checks VALUES (?, ?) ON CONFLICT (school) DO UPDATE SET at_ms = excluded.at_ms",
             [(school, batch.now_ms) for school in batch.checked],
         )
 
     def _write_step(self, outcome: Outcome) -> None:
-        row = self._db.execute("SELECT status FROM commands WHERE id = ?", (outcome.command,)).fetchone()
+        row = self._db.execute(
+            "SELECT status, school, device, decided_ms FROM commands WHERE id = ?", (outcome.command,)
+        ).fetchone()
         if row is None:
             return  # a replay request, or an answer to a command of another collector: kept in the store only
         self._db.execute(
@@ -139,6 +148,8 @@ class Ledger:
                 "UPDATE commands SET status = ?, step_ms = ?, reason = ? WHERE id = ?",
                 (outcome.step.value, outcome.at_ms, outcome.reason.value, outcome.command),
             )
+            if outcome.step is Step.DONE and outcome.verb in POWER_VERBS:
+                self._cycles.setdefault(row[1], []).append((row[3], Address(row[1], row[2])))
 
     # -- for the rules -------------------------------------------------------------------------------------------------
 
@@ -148,19 +159,21 @@ class Ledger:
         self._sends[school] = sends
         return sends
 
+    def cycles(self, school: str, day_start_ms: int) -> Counter[Address]:
+        """How often each machine of this school was switched by command since its local day began.
+
+        What it forgets is older than two days, so a clock that is set back by a day finds its count again.
+        """
+        known = [cycle for cycle in self._cycles.get(school, ()) if cycle[0] >= day_start_ms - TWO_DAYS_MS]
+        self._cycles[school] = known
+        return Counter(address for at_ms, address in known if at_ms >= day_start_ms)
+
     def holds(self, now_ms: int) -> list[Hold]:
-        """Holds and freezes in force or soon to be, read anew: another process may have written one a moment ago.
+        """Holds, freezes and maintenance in force or soon to be, read anew: another process may have just written one.
 
         Soon, because a command asked for now is carried out after its warning: the rules look that far ahead.
         """
-        return [
-            Hold(id=i, kind=kind, school=school, room=room, device=device, from_ms=begin, until_ms=until, reason=reason)
-            for i, kind, school, room, device, begin, until, reason in self._db.execute(
-                "SELECT id, kind, school, room, device, from_ms, until_ms, reason FROM holds "
-                "WHERE ended_ms IS NULL AND from_ms <= ? AND until_ms > ?",
-                (now_ms + LONGEST_WARNING_MS + ANSWER_MARGIN_MS, now_ms),
-            )
-        ]
+        return list(records.in_force(self._db, now_ms, now_ms + LONGEST_WARNING_MS + ANSWER_MARGIN_MS))
 
     def stops(self) -> list[Stop]:
         """Stop switches that are on, read anew. Without a signing key the whole estate counts as stopped."""
@@ -181,10 +194,40 @@ class Ledger:
         )
         return [msgspec.json.decode(body, type=LedgerCommand) for (body,) in rows]
 
+    def can_still_switch(self, now_ms: int) -> list[tuple[LedgerCommand, str]]:
+        """Commands of rules and people that a machine may yet carry out, each with its status."""
+        rows = self._db.execute(
+            "SELECT body, status, verb FROM commands "
+            "WHERE expires_ms > ? AND status IN ('decided', 'sending', 'sent', 'received', 'warned')",
+            (now_ms - LONGEST_WARNING_MS,),
+        )
+        found = [
+            (msgspec.json.decode(body, type=LedgerCommand), status)
+            for body, status, verb in rows
+            if verb in POWER_VERBS
+        ]
+        return [entry for entry in found if entry[0].command.expires_ms + entry[0].command.warn_s * 1000 > now_ms]
+
+    def withdraw(self, command: str) -> None:
+        """A command that has not been sent never will be."""
+        self._db.execute("UPDATE commands SET status = 'withdrawn' WHERE id = ? AND status = 'decided'", (command,))
+
     def mark(self, command: str, status: str, now_ms: int) -> None:
         """Write how far the sending has come, on disk when this returns."""
         with _retried():
             self._db.execute("UPDATE commands SET status = ?, sent_ms = ? WHERE id = ?", (status, now_ms, command))
+
+    def claim(self, command: str, now_ms: int) -> bool:
+        """Write that the sending begins, on disk when this returns; False when the command is no longer to be sent."""
+        try:
+            return bool(
+                self._db.execute(
+                    "UPDATE commands SET status = 'sending', sent_ms = ? WHERE id = ? AND status = 'decided'",
+                    (now_ms, command),
+                ).rowcount
+            )
+        except sqlite3.Error as error:
+            raise Unavailable(f"state file: {error}") from error
 
     def close_unanswered(self, now_ms: int) -> None:
         """Commands whose time is over without a final answer become `expired` (never sent) or `no_answer`."""
@@ -205,7 +248,9 @@ class Ledger:
 
     def outcomes_by_kind(self) -> dict[str, int]:
         """How many commands stand at each status."""
-        rows = self._db.execute("SELECT status, count(*) FROM commands WHERE verb != 'replay' GROUP BY status")
+        rows = self._db.execute(
+            "SELECT status, count(*) FROM commands WHERE verb NOT IN ('replay', 'cancel') GROUP BY status"
+        )
         return {str(status): int(number) for status, number in rows}
 
 

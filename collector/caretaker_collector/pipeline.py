@@ -1,7 +1,10 @@
 """The order of work, written once.
 
-    receive -> journal -> decode -> deduplicate -> track -> decide -> keep -> act        (the core reader)
-                       \\-> decode -> record                                             (the recorder)
+    receive -> journal -> decode -> deduplicate -> track -> calendars -> decide -> order -> recall -> wake -> ready
+                       |                                                            -> keep -> feeds -> act
+                       \\-> decode -> record
+
+The upper row is the core reader, the lower one the recorder.
 
 `receive` (bus_mqtt.py) and `journal` (journal.py) run in receiver.py, before a message is acknowledged. Everything
 behind the journal is a reader with a saved position, so any of it may stop, fall behind or be killed: it goes on where
@@ -15,6 +18,7 @@ from typing import Protocol
 from caretaker_collector.journal import Record
 from caretaker_collector.ledger import LedgerCommand
 from caretaker_collector.memory import Entry
+from caretaker_collector.order_book import Answer
 from caretaker_contract.errors import ContractError
 from caretaker_contract.messages import Message, Outcome
 from caretaker_contract.topics import Address
@@ -46,6 +50,9 @@ class Batch:
     outcomes: list[tuple[Address, Outcome]] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)  # those that differ from what `why` already has
     commands: list[LedgerCommand] = field(default_factory=list)
+    people: bool = False  # somebody has written to the state file since the batch before
+    answers: list[Answer] = field(default_factory=list)  # how far people's orders have come
+    writes: list[tuple[str, tuple[object, ...]]] = field(default_factory=list)  # more SQL for the state file
     checked: list[str] = field(default_factory=list)  # schools whose rules ran
     unfinished: bool = False  # schools are left whose rules have to run in the next batch
     counts: Counter[str] = field(default_factory=Counter)

@@ -70,3 +70,9 @@ def _named(policy: Policy) -> Iterator[tuple[KeyPath, str, Sequence[str]]]:
     for number, rule in enumerate(policy.rules):
         for kind in ("schools", "networks", "classes", "rooms"):
             yield ("rules", number, "select", kind), kind, getattr(rule.select, kind) or ()
+    for number, wake in enumerate(policy.wakes):
+        for kind in ("schools", "networks", "classes", "rooms"):
+            yield ("wake", number, "select", kind), kind, getattr(wake.select, kind) or ()
+    for number, window in enumerate(policy.patch):
+        for kind in ("schools", "networks", "classes", "rooms"):
+            yield ("patch", number, "select", kind), kind, getattr(window.select, kind) or ()

@@ -49,7 +49,7 @@ def read_register(path: Path, school: str) -> Register:
     delimiter = max(",;\t", key=first.count)
     register = Register(path, [], [], [])
     records: list[tuple[int, list[str]]] = []
-    broken = _read_records(text, delimiter, records)
+    broken = read_records(text, delimiter, records)
     if broken is not None:
         register.faults.append(Fault(path, *broken))
         return register
@@ -73,7 +73,7 @@ def read_register(path: Path, school: str) -> Register:
     return register
 
 
-def _read_records(text: str, delimiter: str, records: list[tuple[int, list[str]]]) -> tuple[int, str, str] | None:
+def read_records(text: str, delimiter: str, records: list[tuple[int, list[str]]]) -> tuple[int, str, str] | None:
     """Gather the records that hold something, each with the line on which it begins; line and fault where it stops."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     begins = 1

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from caretaker_agent import settings as agent
+from caretaker_collector import calendars
 from caretaker_collector.estate import Joined, files_named, join
 from caretaker_collector.faults import Fault, found_at, layout, stop_at
 from caretaker_collector.kinds import KINDS, BrokerSettings, CollectorSettings
@@ -120,9 +121,12 @@ class Checked(NamedTuple):
     notes: list[str]
 
 
-def check_files(paths: Iterable[Path]) -> Checked:
-    """Check files of any kind, and the files that they name. Nothing is raised and nothing is changed."""
-    check = _Check()
+def check_files(paths: Iterable[Path], now_ms: int = 0) -> Checked:
+    """Check files of any kind, and the files that they name. Nothing is raised and nothing is changed.
+
+    What recurs in calendars is worked out for the weeks after `now_ms`.
+    """
+    check = _Check(now_ms)
     for path in paths:
         check.file(path)
     return Checked(layout(check.faults), list(dict.fromkeys(check.notes)))
@@ -143,7 +147,8 @@ def kind_of(path: Path, data: Mapping[str, Any]) -> str | None:
 class _Check:
     """Gathers faults and notes over several files."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: int = 0) -> None:
+        self._now_ms = now_ms
         self.faults: list[Fault] = []
         self.notes: list[str] = []
 
@@ -157,6 +162,9 @@ class _Check:
             file = open_toml(path)
         except ConfigError as error:
             self._keep(path, error)
+            return
+        if "cases" in file.data:
+            self.notes.append(f"{path}: cases for a policy; `caretaker policy test {path}` reads and runs them")
             return
         kind = kind_of(path, file.data)
         if kind is None:
@@ -180,6 +188,9 @@ class _Check:
             for policy in dict.fromkeys(joined.policies.values()):
                 self.policy(policy, joined)
             if not file.faults:
+                faults, notes = calendars.check(joined.estate, file.path.parent, self._now_ms)
+                self.faults.extend(faults)
+                self.notes.extend(notes)
                 self.notes.append(_size_note(file.path, joined.estate))
         else:
             # What cannot be joined can still be read: a person mends all mistakes in one go.
@@ -236,12 +247,13 @@ class _Check:
 
 def _size_note(path: Path, estate: Estate) -> str:
     """How much there is to watch, and how many series a time-series database must be ready for."""
-    measurements = len({metric.measurement for metric in METRICS})
+    measurements = len({metric.measurement for metric in METRICS} - {"room_ready"})  # that one has a series a room
     devices = len(estate.devices)
     rooms = sum(len(school.rooms) for school in estate.schools.values())
     return (
         f"{path}: {_count(len(estate.schools), 'school')}, {_count(rooms, 'room')}, {_count(devices, 'device')}; "
-        f"InfluxDB series at most {devices * measurements:,} ({devices:,} x {measurements} measurements)"
+        f"InfluxDB series at most {devices * measurements + rooms:,} "
+        f"({devices:,} x {measurements} measurements, {_count(rooms, 'room')})"
     )
 
 

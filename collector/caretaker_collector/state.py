@@ -8,6 +8,7 @@ People's records (holds, stops) are in the same file, and may be written by anot
 import sqlite3
 from pathlib import Path
 
+from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
 
 COUNT_MAX = 2**61
@@ -55,8 +56,57 @@ CREATE TABLE IF NOT EXISTS stops (
     id INTEGER PRIMARY KEY AUTOINCREMENT, school TEXT, room TEXT, since_ms INTEGER NOT NULL, ended_ms INTEGER,
     reason TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS clock (
+    id INTEGER PRIMARY KEY CHECK (id = 1), origin_s REAL NOT NULL, start_s REAL NOT NULL, speed REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS orders (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, verb TEXT NOT NULL, school TEXT NOT NULL, room TEXT, device TEXT, class TEXT,
+    reason TEXT NOT NULL, by_whom TEXT NOT NULL, warn_s INTEGER NOT NULL, dry_run INTEGER NOT NULL,
+    made_ms INTEGER NOT NULL, status TEXT NOT NULL DEFAULT 'asked', until_ms INTEGER NOT NULL DEFAULT 0,
+    waiting TEXT NOT NULL DEFAULT '[]', answer TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS orders_open ON orders (id) WHERE status IN ('asked', 'taken', 'open');
+CREATE INDEX IF NOT EXISTS commands_by_expiry ON commands (expires_ms);
+CREATE TABLE IF NOT EXISTS wakes (
+    school TEXT NOT NULL, device TEXT NOT NULL, occasion TEXT NOT NULL, rule TEXT NOT NULL, room TEXT NOT NULL,
+    needed_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+    first_ms INTEGER NOT NULL DEFAULT 0, last_ms INTEGER NOT NULL DEFAULT 0, command TEXT NOT NULL DEFAULT '',
+    result TEXT NOT NULL, result_ms INTEGER NOT NULL DEFAULT 0, why TEXT NOT NULL DEFAULT '',
+    value TEXT NOT NULL DEFAULT '', why_limit TEXT NOT NULL DEFAULT '', PRIMARY KEY (school, device, occasion)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS wakes_by_end ON wakes (until_ms);
+CREATE INDEX IF NOT EXISTS wakes_by_result ON wakes (result);
+CREATE TABLE IF NOT EXISTS woken (
+    school TEXT NOT NULL, device TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (school, device)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS wake_orders (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, school TEXT NOT NULL, room TEXT, device TEXT, made_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL, by_whom TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS wake_orders_by_time ON wake_orders (made_ms);
+CREATE TABLE IF NOT EXISTS readiness (
+    school TEXT NOT NULL, room TEXT NOT NULL, lesson_ms INTEGER NOT NULL, ready INTEGER NOT NULL,
+    total INTEGER NOT NULL, PRIMARY KEY (school, room, lesson_ms)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checks (school TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+
+ADDED_COLUMNS = (
+    ("holds", "class", "TEXT"),
+    ("holds", "by_whom", "TEXT NOT NULL DEFAULT 'operator'"),
+    ("holds", "every", "TEXT"),  # day, week; NULL: once
+    ("holds", "last_day", "TEXT"),
+    ("holds", "time_zone", "TEXT NOT NULL DEFAULT 'UTC'"),
+    ("holds", "resumes_ms", "INTEGER NOT NULL DEFAULT 0"),
+)
+"""What tables have now and had not in files of before."""
+
+
+def _add_columns(db: sqlite3.Connection) -> None:
+    for table, column, kind in ADDED_COLUMNS:
+        if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, column)).fetchone():
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
 def open_state(path: Path, read_only: bool = False) -> sqlite3.Connection:
@@ -72,6 +122,7 @@ def open_state(path: Path, read_only: bool = False) -> sqlite3.Connection:
         # go back together, and a command that is decided again has the same id, which the machine obeys once only.
         db.execute("PRAGMA synchronous = NORMAL")
         db.executescript(SCHEMA)
+        _add_columns(db)
     except sqlite3.Error as error:
         raise Unavailable(f"{path}: {error}") from error
     return db
@@ -88,6 +139,22 @@ def save_position(db: sqlite3.Connection, reader: str, pos: int) -> None:
     db.execute(
         "INSERT INTO positions VALUES (?, ?) ON CONFLICT (reader) DO UPDATE SET pos = excluded.pos", (reader, pos)
     )
+
+
+def save_clock(db: sqlite3.Connection, clock: Clock) -> None:
+    """Note which clock the collector lives by, for commands that are started without it."""
+    db.execute("INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?)", tuple(clock))
+
+
+def clock_of(db: sqlite3.Connection) -> Clock:
+    """The clock of the collector that wrote here last; the world's when none did."""
+    row = db.execute("SELECT origin_s, start_s, speed FROM clock").fetchone()
+    return Clock(*row) if row else Clock()
+
+
+def version(db: sqlite3.Connection) -> int:
+    """A number that changes when another process has written to the file; cheap enough to ask all the time."""
+    return int(db.execute("PRAGMA data_version").fetchone()[0])
 
 
 def count(db: sqlite3.Connection, name: str, by: int) -> None:

@@ -136,7 +136,7 @@ def _story(command: CommandStory, clock: Clock) -> str:
     for at_ms, step, reason in command.steps:
         note = f" ({reason.replace('_', ' ')})" if reason != "none" else ""
         words.append(f"{step} {clock(at_ms)}{note}" if step != "received" else step)
-    if command.status in ("decided", "sending", "sent", "expired", "no_answer"):
+    if command.status in ("decided", "sending", "sent", "expired", "no_answer", "withdrawn"):
         words.append(command.status.replace("_", " "))
     return ", ".join(words)
 

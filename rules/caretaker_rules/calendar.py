@@ -5,7 +5,7 @@ by the clock on the wall, so 01:30 counts twice in October, and in March a lesso
 What the calendar does not say counts as booked (invariant I4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from caretaker_rules.model import Room, School
+from caretaker_rules.timetable import NO_TIMETABLE, Timetable, booked_at, is_school_day, why_room_unknown
 
 DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MIN = 24 * 60
@@ -26,12 +27,6 @@ class Span(Struct, frozen=True):
     days: frozenset[int]
     start_min: int
     end_min: int
-
-    def covers(self, weekday: int, minute: int) -> bool:
-        """Whether the span holds this minute of this weekday; the start is inside, the end is not."""
-        if weekday in self.days and self.start_min <= minute < self.end_min:
-            return True
-        return (weekday - 1) % 7 in self.days and minute + DAY_MIN < self.end_min
 
 
 class Booked(Struct, frozen=True):
@@ -111,56 +106,85 @@ def _utc_ms(day: date, minute: int, zone: tzinfo) -> int:
     return round(moment.astimezone(UTC).timestamp() * 1000)
 
 
-def in_hours(spans: Sequence[str], at_ms: int, zone: tzinfo) -> bool:
-    """Whether the wall clock in `zone` is within one of `spans`. No spans: never."""
-    moment = local(at_ms, zone)
-    weekday, minute = moment.weekday(), moment.hour * 60 + moment.minute
-    return any(parse_span(text).covers(weekday, minute) for text in spans)
+def in_hours(spans: Sequence[str], at_ms: int, zone: tzinfo, fits: Callable[[date], bool] | None = None) -> bool:
+    """Whether the wall clock in `zone` is within one of `spans`. No spans: never.
 
-
-def is_school_day(school: School, day: date) -> bool | None:
-    """Whether lessons may take place on `day`. None: beyond the terms that were written down, so nobody knows.
-
-    No terms at all: every day may be a school day, except closed days.
+    `fits` says of a day whether spans that start on it count at all; a night belongs to the day on which it starts.
     """
-    if day in school.closed_days:
-        return False
-    if not school.terms:
-        return True
-    if any(term.starts <= day <= term.ends for term in school.terms):
-        return True
-    if day < min(term.starts for term in school.terms) or day > max(term.ends for term in school.terms):
-        return None
+    moment = local(at_ms, zone)
+    today, minute = moment.date(), moment.hour * 60 + moment.minute
+    for text in spans:
+        span = parse_span(text)
+        for day, at_min in ((today, minute), (today - timedelta(days=1), minute + DAY_MIN)):
+            inside = day.weekday() in span.days and span.start_min <= at_min < span.end_min
+            if inside and (fits is None or fits(day)):
+                return True
     return False
 
 
-def booking(room: Room | None, school: School, at_ms: int, lead_s: float) -> Booked | Free | Unknown:
-    """Whether `room` has a lesson at `at_ms` or within `lead_s` seconds after it.
+def booking(
+    room: Room | None, school: School, at_ms: int, lead_s: float, timetable: Timetable = NO_TIMETABLE
+) -> Booked | Free | Unknown:
+    """Whether `room` has a lesson or a booking at `at_ms` or within `lead_s` seconds after it.
 
-    Unknown (counts as booked) when the room or its lessons are not written down, or when the day lies before the first
-    or after the last term that is: an old calendar must not look like a holiday.
+    Weekly lessons (estate.toml, the school's timetable) take place on school days; bookings of a calendar on the days
+    that it names, in the holidays too. Unknown (counts as booked) when nothing is written down for the room, when a
+    file that might say more cannot be read, or when the day lies before the first or after the last term that is
+    written down: an old calendar must not look like a holiday.
     """
     if room is None:
         return Unknown("its room")
-    if room.lessons is None:
+    zone = zone_of(school.time_zone)
+    until_ms = at_ms + round(lead_s * 1000)
+    today, last = local(at_ms, zone).date(), local(until_ms, zone).date()
+    if why := why_room_unknown(room, school, timetable, today, last):
+        return Unknown(f"{room.name} ({why})")
+    weekly = room.lessons is not None or room.name in timetable.lessons
+    if not weekly and not room.calendar:
         return Unknown(room.name)
+    span, next_ms = booked_at(timetable.bookings.get(room.name, ()), at_ms, until_ms)
+    if span is not None:
+        return Booked(*span)
+    found = _weekly(room, school, at_ms, until_ms, timetable) if weekly else Free(None)
+    if not isinstance(found, Free):
+        return found
+    starts = [start for start in (next_ms, found.next_ms) if start is not None]
+    return Free(min(starts, default=None))
+
+
+def _lessons(room: Room, timetable: Timetable) -> list[tuple[frozenset[int], int, int, str]]:
+    """Weekly lessons from both sources: weekdays, minutes from and to, week."""
+    spans = [parse_span(text) for text in room.lessons or ()]
+    return [(span.days, span.start_min, span.end_min, "") for span in spans] + [
+        (frozenset({lesson.weekday}), lesson.start_min, lesson.end_min, lesson.week)
+        for lesson in timetable.lessons.get(room.name, ())
+    ]
+
+
+def _weekly(room: Room, school: School, at_ms: int, until_ms: int, timetable: Timetable) -> Booked | Free | Unknown:
+    """What the weekly lessons of the room say."""
     zone = zone_of(school.time_zone)
     today = local(at_ms, zone).date()
-    until_ms = at_ms + round(lead_s * 1000)
     next_ms: int | None = None
-    spans = [parse_span(text) for text in room.lessons]
+    lessons = _lessons(room, timetable)
     # From yesterday, whose last lesson may run past midnight.
     for offset in range(-1, LOOK_AHEAD_DAYS):
         day = today + timedelta(days=offset)
-        open_day = is_school_day(school, day)
-        if open_day is None and offset >= 0 and _utc_ms(day, 0, zone) <= until_ms:
+        open_day = is_school_day(school, day, timetable)
+        near = _utc_ms(day, 0, zone) <= until_ms
+        if open_day is None and offset >= 0 and near:
             return Unknown(f"{day.day} {day:%b %Y} (no term is written down)")
         if not open_day or (next_ms is not None and offset > 1):
             continue
-        for span in spans:
-            if day.weekday() not in span.days:
+        week = timetable.week_of(day)
+        for days, start_min, end_min, of_week in lessons:
+            if day.weekday() not in days or (of_week and week and of_week != week):
                 continue
-            from_ms, end_ms = _utc_ms(day, span.start_min, zone), _utc_ms(day, span.end_min, zone)
+            from_ms, end_ms = _utc_ms(day, start_min, zone), _utc_ms(day, end_min, zone)
+            if of_week and not week:
+                if from_ms <= until_ms and at_ms < end_ms:
+                    return Unknown(f"{room.name} (no week is written down for {day.day} {day:%b %Y})")
+                continue
             if from_ms <= until_ms and at_ms < end_ms:
                 return Booked(from_ms, end_ms)
             if from_ms > until_ms and (next_ms is None or from_ms < next_ms):
@@ -168,6 +192,25 @@ def booking(room: Room | None, school: School, at_ms: int, lead_s: float) -> Boo
         if next_ms is not None and offset >= 1:
             break
     return Free(next_ms)
+
+
+def day_bookings(room: Room, school: School, day: date, timetable: Timetable = NO_TIMETABLE) -> list[Booked] | Unknown:
+    """Every lesson and booking of a room that is on at some time of a local day, in order; as `booking` sees it."""
+    zone = zone_of(school.time_zone)
+    at_ms, end_ms = midnight_ms(day, zone), midnight_ms(day + timedelta(days=1), zone)
+    found: list[Booked] = []
+    while at_ms < end_ms:
+        now = booking(room, school, at_ms, 0, timetable)
+        if isinstance(now, Unknown):
+            return now
+        if isinstance(now, Booked):
+            found.append(now)
+            at_ms = now.until_ms
+        elif now.next_ms is None:
+            break
+        else:
+            at_ms = now.next_ms
+    return found
 
 
 def moment_text(at_ms: int, zone: tzinfo) -> str:

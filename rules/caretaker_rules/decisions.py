@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from caretaker_contract.topics import Address
 from caretaker_rules.model import Asked, Device, DeviceClass, Hold, School, Stop, Tracked
 from caretaker_rules.reasons import Reason
+from caretaker_rules.timetable import NO_TIMETABLE, Timetable
 
 
 class Verdict(StrEnum):
@@ -19,6 +20,8 @@ class Verdict(StrEnum):
     WARN_ONLY = "warn_only"
     LEFT_ON = "left_on"
     NOT_ON = "not_on"  # off or asleep already
+    WAKE = "wake"  # a magic packet goes out through the relay of its school
+    NOT_WOKEN = "not_woken"  # wanted and away, and no packet goes out now
 
 
 ACTING = frozenset({Verdict.SHUT_DOWN, Verdict.SLEEP, Verdict.RESTART, Verdict.WARN_ONLY})
@@ -71,3 +74,5 @@ class Snapshot(Struct, kw_only=True):
     stops: Sequence[Stop]
     behind_s: float  # how old the newest message is that the collector has read; inf: it has no broker
     recent_sends_ms: Sequence[tuple[int, str]]  # when, and to which room, commands went out lately
+    timetable: Timetable = NO_TIMETABLE  # what the school's own files say
+    cycles: Mapping[Address, int] = field(default_factory=dict)  # how often each was switched in its local day

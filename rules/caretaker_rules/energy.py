@@ -27,7 +27,7 @@ def judge(
     guards: Sequence[Guard] = GUARDS,
 ) -> list[Decision]:
     """What each machine by itself would be due, before any limit."""
-    now = SchoolNow(snapshot.school, policy, now_ms, snapshot.holds, snapshot.behind_s)
+    now = SchoolNow(snapshot.school, policy, now_ms, snapshot.holds, snapshot.behind_s, snapshot.timetable)
     decisions = []
     for device, tracked in snapshot.machines:
         address = device.address
@@ -38,7 +38,8 @@ def judge(
             decisions.append(_decision(Case(device, tracked, None, None, None, now), Verdict.LEFT_ON, (failed,)))
             continue
         device_class = snapshot.classes.get(device.device_class)
-        case = Case(device, tracked, device_class, snapshot.asked.get(address), rule, now)
+        asked, cycles = snapshot.asked.get(address), snapshot.cycles.get(address, 0)
+        case = Case(device, tracked, device_class, asked, rule, now, cycles)
         decisions.append(_judge(case, doors, guards))
     return decisions
 
@@ -79,7 +80,7 @@ def _reasons_for(case: Case) -> tuple[Reason, ...]:
     return (
         Reason(Why.IDLE_LONG_ENOUGH, duration(case.idle_s or 0), duration(rule.idle_for_s), case.whole_age_s),
         Reason(Why.NOT_BOOKED, case.now.moment(next_ms) if next_ms is not None else "lesson not known"),
-        Reason(Why.RULE_HOURS, ", ".join(rule.hours)),
+        Reason(Why.RULE_HOURS, rule.when),
     )
 
 

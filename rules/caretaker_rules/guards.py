@@ -12,16 +12,19 @@ every change at once, and only while the report is fresh and the link unbroken (
 """
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from math import isinf
 
 from msgspec import Struct
 
 from caretaker_contract.messages import PowerState, Step
-from caretaker_rules.calendar import Booked, Booking, Unknown, in_hours, moment_text, zone_of
+from caretaker_rules.calendar import Booked, Booking, Unknown, in_hours, local, moment_text, zone_of
 from caretaker_rules.calendar import booking as room_booking
 from caretaker_rules.model import EXEMPT_TAG, Asked, Device, DeviceClass, Hold, School, Tracked
+from caretaker_rules.patching import OpenWindow, open_windows
 from caretaker_rules.policy import Action, Policy, Rule
 from caretaker_rules.reasons import Reason, Why, duration
+from caretaker_rules.timetable import NO_TIMETABLE, Timetable, day_kind, why_days_unknown
 
 COMMAND_LIFE_S = 90
 """How long a command may wait for its machine; it dies after that. Guards look ahead as far as it can still bite."""
@@ -34,30 +37,59 @@ RESTART_EVERY_S = 20 * 3600
 class SchoolNow:
     """What the guards of one school share at one moment: its rooms' bookings and rules' hours, each worked out once."""
 
-    def __init__(self, school: School, policy: Policy, now_ms: int, holds: Sequence[Hold], behind_s: float) -> None:
+    def __init__(
+        self,
+        school: School,
+        policy: Policy,
+        now_ms: int,
+        holds: Sequence[Hold],
+        behind_s: float,
+        timetable: Timetable = NO_TIMETABLE,
+    ) -> None:
         self.school = school
         self.policy = policy
         self.now_ms = now_ms
         self.behind_s = behind_s
-        self.holds = [hold for hold in holds if hold.school == school.name and hold.until_ms > now_ms]
+        self.timetable = timetable
+        every = (*holds, *timetable.freezes)
+        self.holds = [hold for hold in every if hold.school == school.name and hold.until_ms > now_ms]
         self._rooms = {room.name: room for room in school.rooms}
         self._bookings: dict[tuple[str, int], Booking] = {}
         self._hours: dict[tuple[str, int], bool] = {}
+        self._patching: dict[int, list[OpenWindow]] = {}
 
     def booking(self, room: str, lead_s: int) -> Booking:
         """Whether the room is booked within `lead_s`."""
         key = (room, lead_s)
         if key not in self._bookings:
-            self._bookings[key] = room_booking(self._rooms.get(room), self.school, self.now_ms, lead_s)
+            self._bookings[key] = room_booking(self._rooms.get(room), self.school, self.now_ms, lead_s, self.timetable)
         return self._bookings[key]
 
     def in_hours(self, rule: Rule, ahead_s: int = 0) -> bool:
-        """Whether the rule's hours hold `ahead_s` from now."""
+        """Whether the rule's hours hold `ahead_s` from now, on one of its kinds of day."""
         key = (rule.name, ahead_s)
         if key not in self._hours:
             zone = zone_of(self.school.time_zone)
-            self._hours[key] = in_hours(rule.hours, self.now_ms + ahead_s * 1000, zone)
+
+            def fits(day: date) -> bool:
+                return not rule.days or day_kind(self.school, day, self.timetable) in rule.days
+
+            self._hours[key] = in_hours(rule.hours, self.now_ms + ahead_s * 1000, zone, fits)
         return self._hours[key]
+
+    def why_day_unknown(self) -> str:
+        """What is not known about the kind of day it is, or "" when it is known."""
+        today = local(self.now_ms, zone_of(self.school.time_zone)).date()
+        if day_kind(self.school, today, self.timetable) is not None:
+            return ""
+        why = why_days_unknown(self.school, self.timetable, today) or "no term is written down"
+        return f"{today.day} {today:%b %Y} ({why})"
+
+    def patching(self, ahead_s: int) -> list[OpenWindow]:
+        """The patch windows that are on, or begin within `ahead_s`."""
+        if ahead_s not in self._patching:
+            self._patching[ahead_s] = open_windows(self.school, self.policy, self.now_ms, ahead_s)
+        return self._patching[ahead_s]
 
     def moment(self, at_ms: int) -> str:
         """A moment in the school's local time."""
@@ -73,6 +105,7 @@ class Case(Struct):
     asked: Asked | None
     rule: Rule | None
     now: SchoolNow
+    cycles: int = 0  # how often Caretaker has switched it in its local day
 
     @property
     def the_rule(self) -> Rule:
@@ -147,7 +180,9 @@ def outside_hours(case: Case) -> Reason | None:
     rule = case.the_rule
     if case.now.in_hours(rule) and case.now.in_hours(rule, case.reach_s):
         return None
-    return Reason(Why.OUTSIDE_RULE_HOURS, ", ".join(rule.hours))
+    if rule.days and (unknown := case.now.why_day_unknown()):
+        return Reason(Why.CALENDAR_UNKNOWN, unknown)
+    return Reason(Why.OUTSIDE_RULE_HOURS, rule.when)
 
 
 # -- guards: doubt about the machine -----------------------------------------------------------------------------------
@@ -279,15 +314,10 @@ def booked(case: Case) -> Reason | None:
 
 
 def _hold(case: Case, kind: str) -> Hold | None:
-    """The hold or freeze of this machine that lasts longest, if one is on or begins while a command can still bite."""
+    """What people wrote of this kind that lasts longest, if it is on or begins while a command can still bite."""
     latest_ms = case.now.now_ms + case.reach_s * 1000
     mine = [
-        hold
-        for hold in case.now.holds
-        if hold.kind == kind
-        and hold.from_ms <= latest_ms
-        and hold.room in (None, case.device.room)
-        and hold.device in (None, case.device.name)
+        hold for hold in case.now.holds if hold.kind == kind and hold.from_ms <= latest_ms and hold.covers(case.device)
     ]
     return max(mine, key=lambda hold: hold.until_ms, default=None)
 
@@ -302,6 +332,21 @@ def frozen(case: Case) -> Reason | None:
     """An exam window in which nothing may be switched."""
     hold = _hold(case, "freeze") if case.now.holds else None
     return None if hold is None else Reason(Why.FROZEN, _until(case, hold))
+
+
+def maintenance(case: Case) -> Reason | None:
+    """Somebody works on it."""
+    hold = _hold(case, "maintenance") if case.now.holds else None
+    return None if hold is None else Reason(Why.MAINTENANCE, _until(case, hold))
+
+
+def patch_window(case: Case) -> Reason | None:
+    """It is to install updates now. An update that is not done when the window ends shows as `inhibited`."""
+    mine = [found for found in case.now.patching(case.reach_s) if found.window.selects(case.device, case.now.school)]
+    last = max(mine, key=lambda found: found.until_ms, default=None)
+    if last is None:
+        return None
+    return Reason(Why.PATCH_WINDOW, f"{case.now.moment(last.until_ms)} ({last.window.name})")
 
 
 def _until(case: Case, hold: Hold) -> str:
@@ -365,6 +410,17 @@ def asked_once(case: Case) -> Reason | None:
     return Reason(Why.ASKED_ONCE, duration(ago_s), asked.step.value if asked.step else "no answer")
 
 
+def cycles(case: Case) -> Reason | None:
+    """It was switched often enough today.
+
+    Disks are rated for 30,000 to 50,000 starts at least; 6 on each of 190 school days are 5,700 in five years.
+    """
+    limit = case.now.policy.cycles_per_day
+    if case.cycles < limit or case.the_rule.action is Action.WARN_ONLY:
+        return None
+    return Reason(Why.CYCLES, str(case.cycles), str(limit))
+
+
 DOORS: tuple[Guard, ...] = (already_off, no_rule, outside_hours)
 
 GUARDS: tuple[Guard, ...] = (
@@ -382,12 +438,15 @@ GUARDS: tuple[Guard, ...] = (
     booked,
     held,
     frozen,
+    maintenance,
+    patch_window,
     exempt,
     always_on,
     unknown_class,
     recent_veto,
     already_asked,
     asked_once,
+    cycles,
 )
 
 

@@ -27,7 +27,7 @@ def apply(decisions: Sequence[Decision], snapshot: Snapshot, policy: Policy, now
     if not candidates:
         return result
     rooms = {device.address: device.room for device, _ in snapshot.machines}
-    blind = _blind(snapshot, policy, now_ms)
+    blind = blindness(snapshot, policy, now_ms)
     stops = snapshot.stops
     waiting = []
     for index in candidates:
@@ -37,7 +37,7 @@ def apply(decisions: Sequence[Decision], snapshot: Snapshot, policy: Policy, now
             result[index] = decision.held_back(Reason(Why.UNREGISTERED))
             continue
         against = []
-        stop = _stop(stops, decision.device.school, room)
+        stop = stop_on(stops, decision.device.school, room)
         if stop is not None:
             against.append(Reason(Why.STOPPED, stop.reason))
         if blind is not None:
@@ -63,10 +63,11 @@ def apply(decisions: Sequence[Decision], snapshot: Snapshot, policy: Policy, now
 
 def is_stopped(stops: Iterable[Stop], school: str, room: str) -> bool:
     """Whether a stop switch is on for this room: everywhere, in its school, or for itself."""
-    return _stop(stops, school, room) is not None
+    return stop_on(stops, school, room) is not None
 
 
-def _stop(stops: Iterable[Stop], school: str, room: str) -> Stop | None:
+def stop_on(stops: Iterable[Stop], school: str, room: str) -> Stop | None:
+    """The first stop switch that is on for this room; None: there is none."""
     for stop in stops:
         if stop.school in (None, school) and stop.room in (None, room):
             return stop
@@ -93,7 +94,8 @@ def looks_lost(machines: Iterable[tuple[Device, Tracked]], policy: Policy, now_m
     return lost, expected
 
 
-def _blind(snapshot: Snapshot, policy: Policy, now_ms: int) -> Reason | None:
+def blindness(snapshot: Snapshot, policy: Policy, now_ms: int) -> Reason | None:
+    """Why we doubt our own view of this school, so that nothing is sent there; None: we do not."""
     lost, expected = looks_lost(snapshot.machines, policy, now_ms)
     if lost >= LOST_AT_LEAST and lost >= LOST_RATIO * expected:
         return Reason(Why.SCHOOL_LOOKS_LOST, f"{lost} of {expected}")

@@ -21,6 +21,9 @@ TimeSpan = Annotated[
 ]
 """Days and local hours, such as "mon-fri 08:00-17:00"."""
 
+HourSpan = Annotated[str, Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$", description='hours such as "08:50-09:50"')]
+"""Local hours of one day, such as "08:50-09:50"."""
+
 
 class Written(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything that a person writes in a TOML file."""
@@ -62,11 +65,15 @@ class Term(Written, frozen=True, kw_only=True):
 
 
 class Room(Written, frozen=True, kw_only=True):
-    """A room and its weekly lessons in term time (local time). No lessons given means: unknown, so always booked."""
+    """A room and its weekly lessons in term time (local time). No lessons given means: unknown, so always booked.
+
+    Lessons may come from the school's `timetable` instead, and bookings from a calendar; what any of them says counts.
+    """
 
     name: Name
     title: str = ""
     lessons: list[TimeSpan] | None = None  # [] says: never booked
+    calendar: str = ""  # iCalendar file of the room's bookings, relative to this file
 
 
 class School(Written, frozen=True, kw_only=True):
@@ -80,6 +87,12 @@ class School(Written, frozen=True, kw_only=True):
     service_hours: list[TimeSpan] = field(default_factory=lambda: ["mon-fri 08:00-17:00"])
     terms: list[Term] = field(default_factory=list)  # none given means: every day may be a school day
     closed_days: list[date] = field(default_factory=list)  # INSET days, bank holidays, closures
+    inset_days: list[date] = field(default_factory=list)  # no lessons, but staff are in
+    bank_holidays: Literal["england", "wales", "scotland", "northern_ireland", "none"] = "england"
+    calendars: list[str] = field(default_factory=list)  # iCalendar files of the school, relative to this file
+    days: str = ""  # CSV: date,kind,week; which days are what, and which weeks are A or B
+    timetable: str = ""  # CSV: day,period (or start,end),room,week
+    periods: dict[str, HourSpan] = field(default_factory=dict)  # what the timetable's periods are: 1 = "08:50-09:50"
     rooms: list[Room] = field(default_factory=list)
     devices: str = ""  # CSV asset register, relative to this file
     policy: str = ""  # policy file, relative to this file; "" means: no rule runs here
@@ -194,16 +207,29 @@ class Transition(Struct, frozen=True):
 
 
 class Hold(Struct, frozen=True, kw_only=True):
-    """A request to keep machines on until a time ("we are still here"), or an exam freeze. Room None: the school."""
+    """A request to keep machines on until a time ("we are still here"), an exam freeze, or work on them.
+
+    Each of room, device and class that is given has to fit; with none of them it is the whole school.
+    """
 
     id: int
-    kind: Literal["hold", "freeze"]
+    kind: Literal["hold", "freeze", "maintenance"]
     school: str
     room: str | None
     device: str | None
     from_ms: int
     until_ms: int
     reason: str
+    device_class: str | None = None
+
+    def covers(self, device: Device) -> bool:
+        """Whether this machine is meant; when, is another matter."""
+        return (
+            self.school == device.school
+            and self.room in (None, device.room)
+            and self.device in (None, device.name)
+            and self.device_class in (None, device.device_class)
+        )
 
 
 class Stop(Struct, frozen=True, kw_only=True):

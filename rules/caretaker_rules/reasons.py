@@ -16,6 +16,7 @@ class Why(StrEnum):
     NOT_BOOKED = "not_booked"
     RULE_HOURS = "rule_hours"
     WITHIN_LIMITS = "within_limits"
+    ORDERED = "ordered"
     # keeps it on
     IN_USE = "in_use"
     NOT_IDLE_LONG_ENOUGH = "not_idle_long_enough"
@@ -29,6 +30,8 @@ class Why(StrEnum):
     CALENDAR_UNKNOWN = "calendar_unknown"
     HELD = "held"
     FROZEN = "frozen"
+    MAINTENANCE = "maintenance"
+    PATCH_WINDOW = "patch_window"
     EXEMPT = "exempt"
     ALWAYS_ON = "always_on"
     INHIBITED = "inhibited"
@@ -46,11 +49,28 @@ class Why(StrEnum):
     LIMIT_PER_MINUTE = "limit_per_minute"
     LIMIT_ROOM = "limit_room"
     LIMIT_SCHOOL = "limit_school"
+    CYCLES = "cycles"
     SCHOOL_LOOKS_LOST = "school_looks_lost"
     STOPPED = "stopped"
     OBSERVE_ONLY = "observe_only"
     COLLECTOR_BEHIND = "collector_behind"
     NO_BROKER = "no_broker"
+    # waking
+    WANTED_FOR_LESSON = "wanted_for_lesson"
+    WANTED_AT = "wanted_at"
+    WANTED_FOR_PATCHES = "wanted_for_patches"
+    WANTED_BY_PERSON = "wanted_by_person"
+    WAKE_ATTEMPT = "wake_attempt"
+    WOKEN_LATELY = "woken_lately"
+    LEFT_SINCE = "left_since"
+    LIMIT_WAKES = "limit_wakes"
+    # cannot be woken, with what is likely behind it
+    NO_MAC = "no_mac"
+    NO_RELAY = "no_relay"
+    RELAY_FAILED = "relay_failed"
+    RELAY_SILENT = "relay_silent"
+    NEVER_ANSWERED = "never_answered"
+    NOT_BACK = "not_back"
 
 
 SENTENCES: dict[Why, str] = {
@@ -58,6 +78,7 @@ SENTENCES: dict[Why, str] = {
     Why.NOT_BOOKED: "not booked, next {value}",
     Why.RULE_HOURS: "within the rule's hours {value}",
     Why.WITHIN_LIMITS: "within limits: {value}",
+    Why.ORDERED: "ordered by {value}",
     Why.IN_USE: "in use {value} ago",
     Why.NOT_IDLE_LONG_ENOUGH: "idle only {value}, limit {limit}",
     Why.IDLE_UNKNOWN: "the machine cannot tell how long it has been idle, so it counts as in use",
@@ -70,6 +91,8 @@ SENTENCES: dict[Why, str] = {
     Why.CALENDAR_UNKNOWN: "no timetable is known for {value}, so it counts as booked",
     Why.HELD: "held until {value}",
     Why.FROZEN: "exam freeze until {value}",
+    Why.MAINTENANCE: "worked on until {value}",
+    Why.PATCH_WINDOW: "kept on for updates until {value}",
     Why.EXEMPT: "exempt by its tag",
     Why.ALWAYS_ON: "class {value} is always on",
     Why.INHIBITED: "a programme on it asked to stay on",
@@ -86,11 +109,27 @@ SENTENCES: dict[Why, str] = {
     Why.LIMIT_PER_MINUTE: "limit of {limit} a minute reached in this school",
     Why.LIMIT_ROOM: "limit of {limit} of a room at once reached",
     Why.LIMIT_SCHOOL: "limit of {limit} of the school at once reached",
+    Why.CYCLES: "switched {value} times today already, limit {limit} a day: starts wear a machine out",
     Why.SCHOOL_LOOKS_LOST: "{value} of the school look lost: Caretaker doubts its own view and sends nothing there",
     Why.STOPPED: "stopped by a person ({value})",
     Why.OBSERVE_ONLY: "the rule only observes ({value})",
     Why.COLLECTOR_BEHIND: "Caretaker itself is {value} behind, limit {limit}",
     Why.NO_BROKER: "Caretaker itself has no connection to its broker",
+    Why.WANTED_FOR_LESSON: "wanted for the lesson {value}",
+    Why.WANTED_AT: "wanted at {value}",
+    Why.WANTED_FOR_PATCHES: "wanted for the patch window {value}",
+    Why.WANTED_BY_PERSON: "a person asked for it ({value})",
+    Why.WAKE_ATTEMPT: "packet {value} of {limit} at most",
+    Why.WOKEN_LATELY: "a packet went out {value} ago; the next one {limit} after it, should no report come",
+    Why.LEFT_SINCE: "went {value} after waking began, so it is left as it is",
+    Why.LIMIT_WAKES: "limit of {limit} wakes a minute reached in this school",
+    Why.NO_MAC: "the asset register has no MAC address for it",
+    Why.NO_RELAY: "no relay of its school is online",
+    Why.RELAY_FAILED: "the relay could not send the packets ({value})",
+    Why.RELAY_SILENT: "the relay did not answer ({value})",
+    Why.NEVER_ANSWERED: "no report after {value} packets, and it never answered one before: "
+    "wake-on-LAN may be off in its firmware or driver, or its MAC address wrong",
+    Why.NOT_BACK: "no report after {value} packets, though it answered before ({limit}): look at its power and cable",
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from caretaker_collector import state
+from caretaker_contract.clock import fast_clock
 from worlds import NOW_MS, World, make_world
 
 
@@ -89,16 +90,16 @@ def test_why_of_what_is_not_there(world: World) -> None:
 def test_a_hold_is_kept_with_its_reason(world: World) -> None:
     """It lands in the state file, from now until the given local time, and a past time is refused."""
     db = state.open_state(world.data / "state.db")
-    db.execute("INSERT INTO checks VALUES ('ash', ?)", (NOW_MS,))
     common = ("--reason", "club", "--config", str(world.config))
-    answer = caretaker("hold", "ash/ict1", "--until", "2026-10-03 23:30", *common)
+    clock = fast_clock(NOW_MS, 1.0).to_environment()
+    answer = caretaker("hold", "ash/ict1", "--until", "2026-10-03 23:30", *common, **clock)
     assert answer.returncode == 0, answer.stderr
     kind, school, room, begin, until, reason = db.execute(
         "SELECT kind, school, room, from_ms, until_ms, reason FROM holds"
     ).fetchone()
     assert (kind, school, room, reason) == ("hold", "ash", "ict1", "club")
-    assert begin == NOW_MS < until
-    assert caretaker("hold", "ash/ict1", "--until", "2026-10-02 18:00", *common).returncode == 2
+    assert NOW_MS <= begin < NOW_MS + 60_000 < until
+    assert caretaker("hold", "ash/ict1", "--until", "2026-10-02 18:00", *common, **clock).returncode == 2
     assert caretaker("hold", "ash/nowhere", "--until", "18:00", *common).returncode == 2
     assert caretaker("hold", "ash", "--until", "tomorrow", *common).returncode == 2
 

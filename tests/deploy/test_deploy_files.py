@@ -10,11 +10,12 @@ import pytest
 from caretaker_agent import settings as agent_settings
 from caretaker_collector.settings import check_files, load_collector
 from caretaker_contract.topics import UPWARD, Kind
+from caretaker_relay import settings as relay_settings
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"
 UNITS = sorted(path.name for path in (DEPLOY / "systemd").glob("*.service"))
-MOST_EXPOSED = {"caretaker-collector.service": 12, "caretaker-agent.service": 25}
+MOST_EXPOSED = {"caretaker-collector.service": 12, "caretaker-agent.service": 25, "caretaker-relay.service": 18}
 """Tenths of systemd-analyze's scale of 0 (tight) to 10; a plain unit has 9.6."""
 
 
@@ -67,6 +68,22 @@ def test_the_examples_have_no_faults_once_keys_and_certificates_are_there(tmp_pa
     collector, agent = load_collector(tmp_path / "collector.toml"), agent_settings.load(tmp_path / "agent.toml")
     assert (collector.broker.host, collector.broker.port) == (agent.broker.host, agent.broker.port)
     assert agent.allow_power_off is False
+
+
+def test_the_relays_example_has_no_fault_once_key_and_certificates_are_there(tmp_path: Path) -> None:
+    text = (DEPLOY / "examples" / "relay.toml").read_text()
+    (tmp_path / "relay.toml").write_text(text.replace("command_keys = []", f'command_keys = ["{"ab" * 32}"]'))
+    for name in ("ca.crt", "relay.crt", "relay.key"):
+        (tmp_path / name).write_text("")
+    relay = relay_settings.load(tmp_path / "relay.toml")
+    assert relay.wake == relay_settings.WakeSettings()
+    assert relay.broker.host == agent_settings.load(_agent_example(tmp_path)).broker.host
+
+
+def _agent_example(folder: Path) -> Path:
+    for name in ("device.crt", "device.key"):
+        (folder / name).write_text("")
+    return Path(shutil.copy(DEPLOY / "examples" / "agent.toml", folder))
 
 
 def test_the_access_list_is_exactly_the_contract() -> None:

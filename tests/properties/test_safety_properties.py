@@ -129,7 +129,7 @@ class World:
         self.holds = [
             Hold(
                 id=number,
-                kind=rng.choice(["hold", "freeze"]),
+                kind=rng.choice(["hold", "freeze", "maintenance"]),
                 school="ash",
                 room=rng.choice(["ict1", "office", None]),
                 device=None,
@@ -356,6 +356,23 @@ def test_many_hostile_evenings_break_neither_i4_nor_i5(seed):
     World(seed).live(900)
 
 
+WAKES = (
+    Why.WANTED_FOR_LESSON,
+    Why.WANTED_AT,
+    Why.WANTED_FOR_PATCHES,
+    Why.WANTED_BY_PERSON,
+    Why.WAKE_ATTEMPT,
+    Why.WOKEN_LATELY,
+    Why.LIMIT_WAKES,
+    Why.NEVER_ANSWERED,
+    Why.NOT_BACK,
+    Why.NO_MAC,
+    Why.NO_RELAY,
+    Why.RELAY_FAILED,
+    Why.RELAY_SILENT,
+)
+
+
 def test_the_hostile_evening_is_worth_its_name():
     """The worlds above do reach commands, switch-offs and nearly every reason: they are not safe by doing nothing."""
     kinds: Counter = Counter()
@@ -367,5 +384,8 @@ def test_the_hostile_evening_is_worth_its_name():
     assert acted >= 40
     assert switched >= 20
     never_here = {"inhibited", "unable", "unregistered", "unknown_class", "check_failed", "no_rule", "stopped"}
-    never_here |= {"observe_only", "collector_behind", "no_broker", "contradictory"}
+    never_here |= {"observe_only", "collector_behind", "contradictory"}
+    never_here |= {"patch_window", "ordered"}  # a policy without patch windows, and nobody who orders
+    never_here |= {"no_broker", "cycles"}  # an unbroken link, and one evening only
+    never_here |= {why.value for why in (*WAKES, Why.LEFT_SINCE)}  # nothing is woken in this world
     assert {why.value for why in Why} - {why.value for why in kinds} <= never_here

@@ -51,6 +51,7 @@ def order(key: SigningKey) -> Callable[..., bytes]:
         warn_s: int = 120,
         idle_at_least_s: int = 0,
         ranges: list[Range] | None = None,
+        macs: list[str] | None = None,
         by: SigningKey | None = None,
     ) -> bytes:
         nonlocal made
@@ -64,6 +65,7 @@ def order(key: SigningKey) -> Callable[..., bytes]:
             warn_s=warn_s,
             idle_at_least_s=idle_at_least_s,
             ranges=ranges or [],
+            macs=macs or [],
         )
         return signing.sign(command, by or key)
 

@@ -75,9 +75,11 @@ class Act:
     async def _send_commands(self, link: BusLink) -> None:
         for entry in self._ledger.to_send(self._clock.now_ms()):
             now_ms = self._clock.now_ms()
-            if entry.command.expires_ms <= now_ms or is_stopped(self._ledger.stops(), entry.address.school, entry.room):
+            stopped = is_stopped(self._ledger.stops(), entry.address.school, entry.room)
+            if entry.command.expires_ms <= now_ms or (stopped and entry.command.verb is not Verb.CANCEL):
                 continue
-            self._ledger.mark(entry.command.id, "sending", now_ms)
+            if not self._ledger.claim(entry.command.id, now_ms):
+                continue  # withdrawn since the list was read
             await self._publish(link, entry.address, entry.command)
             self._ledger.mark(entry.command.id, "sent", now_ms)
             self._ledger.count("commands_sent")

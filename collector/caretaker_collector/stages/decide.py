@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 
+from caretaker_collector.calendars import Calendars
 from caretaker_collector.ledger import Ledger, LedgerCommand
 from caretaker_collector.memory import Memory
 from caretaker_collector.pipeline import Batch
 from caretaker_contract.messages import POWER_VERBS, Cause, Command, Verb
 from caretaker_contract.topics import Address
 from caretaker_rules import energy
+from caretaker_rules.calendar import local, midnight_ms, zone_of
 from caretaker_rules.energy import Decision, Snapshot
 from caretaker_rules.guards import COMMAND_LIFE_S
 from caretaker_rules.model import Device, Estate, Tracked
@@ -23,11 +25,19 @@ their decisions together take as much memory as all that is known of the machine
 class Decide:
     """The rules loop."""
 
-    def __init__(self, memory: Memory, ledger: Ledger, estate: Estate, policies: Mapping[str, Policy]) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        ledger: Ledger,
+        estate: Estate,
+        policies: Mapping[str, Policy],
+        calendars: Calendars,
+    ) -> None:
         self._memory = memory
         self._ledger = ledger
         self._estate = estate
         self._policies = policies
+        self._calendars = calendars
         self._devices: dict[str, list[Device]] = {name: [] for name in estate.schools}
         for device in estate.devices.values():
             self._devices[device.school].append(device)
@@ -42,11 +52,12 @@ class Decide:
         batch.unfinished = bool(self._due)
         for name in now:
             policy = self._policies[name]
-            for decision in energy.decide(self._snapshot(name, batch.now_ms), policy, batch.now_ms):
+            for decision in energy.decide(self.snapshot(name, batch.now_ms), policy, batch.now_ms):
                 self._keep(decision, batch)
             batch.checked.append(name)
 
-    def _snapshot(self, school: str, now_ms: int) -> Snapshot:
+    def snapshot(self, school: str, now_ms: int) -> Snapshot:
+        """All that is known about a school now."""
         memory = self._memory
         machines = []
         for device in self._devices[school]:
@@ -62,7 +73,13 @@ class Decide:
             # Without a broker the newest data are as old as the link is broken: say so, and nothing is switched.
             behind_s=memory.behind_s if memory.connected_since_ms else float("inf"),
             recent_sends_ms=self._ledger.recent_sends(school, now_ms),
+            timetable=self._calendars.timetable(school),
+            cycles=self._ledger.cycles(school, self._day_start_ms(school, now_ms)),
         )
+
+    def _day_start_ms(self, school: str, now_ms: int) -> int:
+        zone = zone_of(self._estate.schools[school].time_zone)
+        return midnight_ms(local(now_ms, zone).date(), zone)
 
     def _keep(self, decision: Decision, batch: Batch) -> None:
         verb = _VERBS.get(decision.verdict)

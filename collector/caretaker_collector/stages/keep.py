@@ -42,6 +42,8 @@ class Keep:
                 [(msgspec.msgpack.encode(self._point(*change)),) for change in batch.inferred],
             )
             self._ledger.write(batch)
+            for statement, values in batch.writes:
+                self._db.execute(statement, values)
             for name, by in batch.counts.items():
                 state.count(self._db, name, by)
             state.save_position(self._db, CORE, batch.position)

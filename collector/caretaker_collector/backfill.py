@@ -1,0 +1,167 @@
+"""Fills in a past: the simulated schools play some weeks at full speed, and a store keeps what they say.
+
+Every message goes through `decode` and `points_of` into the SQLite store, as it would have at the time; journal and
+state file are left out, because a trial reads the store. Machines do not know of each other, so shares of the fleet are
+played by several processes side by side; the same seed gives the same past, however many there are.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from pathlib import Path
+from queue import Queue
+
+import msgspec
+from msgspec import Struct
+
+from caretaker_collector.points import points_of
+from caretaker_collector.stores.sqlite import SqliteStore
+from caretaker_contract.messages import decode
+from caretaker_contract.metrics import Point
+from caretaker_contract.topics import parse
+from caretaker_rules.model import Estate
+from caretaker_simulator.estate import read_estate
+from caretaker_simulator.fleet import Fleet
+
+FOLDER, STORE, NOTE = "history", "store.db", "history.json"
+BATCH = 20_000
+DAY_MS = 86_400_000
+MOST_PROCESSES = 4
+BUSY_S = 120.0
+"""How long a process waits while another one writes."""
+KEPT_MESSAGES = 1
+"""Nobody asks these machines for a replay, so they need not keep what they have said."""
+
+
+class History(Struct, frozen=True, kw_only=True):
+    """What a past was made of: one that was made of the same need not be made again."""
+
+    start_ms: int
+    end_ms: int
+    seed: int
+    schools: list[str]
+    devices: int
+    version: int = 1
+    messages: int = 0
+
+
+def backfill(
+    estate_folder: Path,
+    out: Path,
+    start_ms: int,
+    end_ms: int,
+    seed: int,
+    schools: list[str],
+    processes: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> History:
+    """Fill `out`/store.db with what the fleet of `estate_folder` says in [start_ms, end_ms); kept when it is there.
+
+    `progress` is told how much is done, 0-1. Unavailable when the store cannot be written.
+    """
+    estate = read_estate(estate_folder)
+    count = sum(address.school in schools for address in estate.devices)
+    wanted = History(start_ms=start_ms, end_ms=end_ms, seed=seed, schools=sorted(schools), devices=count)
+    if (known := existing(out)) is not None and msgspec.structs.replace(known, messages=0) == wanted:
+        return known
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (NOTE, STORE, f"{STORE}-wal", f"{STORE}-shm"):
+        (out / name).unlink(missing_ok=True)
+    shares = max(1, min(processes or os.cpu_count() or 1, MOST_PROCESSES, count))
+    days = max(1, -(-(end_ms - start_ms) // DAY_MS))
+    context = get_context("spawn")
+    told = context.Manager().Queue()
+    with ProcessPoolExecutor(shares, mp_context=context) as pool:
+        jobs = [
+            pool.submit(_play, estate_folder, out / STORE, start_ms, end_ms, seed, schools, (share, shares), told)
+            for share in range(shares)
+        ]
+        done = 0
+        while wait(jobs, timeout=0.2).not_done:
+            while not told.empty():
+                done += told.get()
+                if progress is not None:
+                    progress(done / (days * shares))
+        messages = sum(job.result() for job in jobs)
+    history = msgspec.structs.replace(wanted, messages=messages)
+    (out / NOTE).write_bytes(msgspec.json.encode(history))
+    return history
+
+
+def fill(folder: Path, schools: list[str], end_ms: int, length_ms: int, seed: int) -> None:
+    """Fill `folder`/history with the past of the estate in `folder` up to `end_ms`; talks on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("filling in the past", total=1.0)
+        made = backfill(
+            folder,
+            folder / FOLDER,
+            end_ms - length_ms,
+            end_ms,
+            seed,
+            schools,
+            progress=lambda ratio: bar.update(task, completed=ratio),
+        )
+    sys.stderr.write(
+        f"history  {length_ms / DAY_MS:.0f} days of {made.devices} machines, {made.messages:,} messages: "
+        "try a policy on them with `caretaker policy backtest`\n"
+    )
+
+
+def existing(out: Path) -> History | None:
+    """The past that `out` holds whole; None when there is none."""
+    try:
+        return msgspec.json.decode((out / NOTE).read_bytes(), type=History) if (out / STORE).is_file() else None
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _play(
+    estate_folder: Path,
+    path: Path,
+    start_ms: int,
+    end_ms: int,
+    seed: int,
+    schools: list[str],
+    share: tuple[int, int],
+    told: "Queue[int]",
+) -> int:
+    """Play every n-th machine (`share`: which, of how many), a process of its own; returns how many messages."""
+    return asyncio.run(_store(read_estate(estate_folder), path, start_ms, end_ms, seed, schools, share, told))
+
+
+async def _store(
+    estate: Estate,
+    path: Path,
+    start_ms: int,
+    end_ms: int,
+    seed: int,
+    schools: list[str],
+    share: tuple[int, int],
+    told: "Queue[int]",
+) -> int:
+    number, shares = share
+    devices = dict(list(estate.devices.items())[number::shares])
+    fleet = Fleet(msgspec.structs.replace(estate, devices=devices), seed=seed, schools=schools, keep=KEPT_MESSAGES)
+    store = SqliteStore(path, busy_s=BUSY_S)
+    count, points, next_day_ms = 0, list[Point](), start_ms + DAY_MS
+    try:
+        for at_ms, topic, payload in fleet.play(start_ms, end_ms):
+            address, kind = parse(topic)
+            points += points_of(decode(kind, payload), address, at_ms, estate)
+            count += 1
+            if len(points) >= BATCH:
+                await store.write(points)
+                points = []
+            if at_ms >= next_day_ms:
+                told.put(1)
+                next_day_ms += DAY_MS
+        await store.write(points)
+    finally:
+        await store.close()
+    return count

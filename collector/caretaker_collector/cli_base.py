@@ -1,0 +1,54 @@
+"""What every command of `caretaker` shares: exit codes, how it talks, its settings and the collector's time."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+
+from caretaker_collector import state
+from caretaker_collector.settings import CollectorSettings, find_config, load_collector
+from caretaker_contract import clock as clock_
+from caretaker_contract.errors import CaretakerError
+
+OK, FINDING, USAGE, CANNOT_TELL = 0, 1, 2, 3
+
+Config = Annotated[
+    str | None,
+    typer.Option(help="collector.toml; else CARETAKER_CONFIG, ./collector.toml, ./demo-out/collector.toml."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask anything (no command does; kept for scripts).")]
+
+
+def say(text: str) -> None:
+    """Talk: to standard error."""
+    typer.echo(text, err=True)
+
+
+def fail(error: CaretakerError | str, code: int) -> NoReturn:
+    """Say what is wrong and end."""
+    say(str(error))
+    raise typer.Exit(code)
+
+
+def as_json(value: Any) -> str:
+    """Any result as one line of JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def settings_of(config: str | None) -> tuple[Path, CollectorSettings]:
+    """collector.toml: where it is, and what it says."""
+    path = find_config(config, os.environ, Path.cwd())
+    return path, load_collector(path)
+
+
+def collector_now(db: sqlite3.Connection) -> int:
+    """The collector's time. With the demo's clock that is where its rules have come to: it may have ended since."""
+    clock, kept = clock_.from_environment(), state.clock_of(db)
+    newest = db.execute("SELECT max(at_ms) FROM checks").fetchone()[0]
+    if clock != clock_.Clock() or kept == clock_.Clock() or not newest:
+        return clock.now_ms()
+    return int(newest)
