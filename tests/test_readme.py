@@ -23,7 +23,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"`caretaker ([a-z]+)", README))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`caretaker ([a-z-]+)", README))))
 def test_each_command_of_the_readme_exists(command: str) -> None:
     """Its --help answers."""
     assert run("caretaker", command, "--help").returncode == 0
