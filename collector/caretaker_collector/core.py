@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from caretaker_collector import state
-from caretaker_collector.journal import Journal
+from caretaker_collector.journal import Journal, Record
 from caretaker_collector.ledger import Ledger
 from caretaker_collector.memory import Memory
 from caretaker_collector.pipeline import Batch, Stage
 from caretaker_collector.receiver import retrying
 from caretaker_collector.stages.keep import CORE
 from caretaker_contract.clock import Clock
+from caretaker_contract.errors import ContractError, Unavailable
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ class Core:
         self._tick_ms = int(tick_s * 1000)
         self._next_tick_ms = clock.now_ms()
         self._unfinished = False  # the rules of some schools have still to run
+        self._singly = 0  # how many records are still to be read one at a time, because their batch failed
         self.position = state.position(db, CORE)
         self.ticked_ms = 0
         """Collector time of the last tick that went through: an old one means that the rules loop stands still."""
@@ -64,11 +66,15 @@ class Core:
             log.error("the core stands still; retrying", reason=problem)
         self.problem = problem
         try:
-            self._memory.reload(self._db)
-            self._ledger.load()
-            self.position = state.position(self._db, CORE)
+            self._go_back()
         except sqlite3.Error as error:
             log.error("state file cannot be read", reason=str(error))
+
+    def _go_back(self) -> None:
+        """Memory becomes what the state file has; what came after is read from the journal again."""
+        self._memory.reload(self._db)
+        self._ledger.load()
+        self.position = state.position(self._db, CORE)
 
     async def _once(self, succeeded: Callable[[], None]) -> None:
         while True:
@@ -79,9 +85,26 @@ class Core:
             succeeded()
             await asyncio.sleep(0)  # while records are in memory no stage waits for anything: let the others in
 
+    async def _sort_out(self, records: list[Record], error: Exception) -> None:
+        """A message on which we fail (a defect of ours) is put aside like any bad one: it must not stop the others."""
+        self._go_back()
+        if len(records) > 1:
+            log.error("a batch failed; its messages are tried one by one", reason=repr(error))
+            self._singly = len(records)
+            return
+        [culprit] = records
+        log.error("put aside a message on which the core fails", position=culprit.pos, reason=repr(error))
+        batch = Batch(now_ms=self._clock.now_ms(), records=[], tick=False, position=culprit.pos)
+        batch.counts["received"] = 1
+        batch.quarantined.append((culprit, ContractError(f"the core failed on it: {error!r}"[:500], "core")))
+        for stage in self._stages:
+            await stage.run(batch)
+        self.position = culprit.pos
+        self._singly = max(0, self._singly - 1)
+
     async def step(self) -> bool:
         """One batch or tick; False when there was neither. Unavailable when it could not be kept."""
-        records = await self._journal.read(self.position, BATCH)
+        records = await self._journal.read(self.position, 1 if self._singly else BATCH)
         now_ms = self._clock.now_ms()
         tick = now_ms >= self._next_tick_ms
         if not records and not tick and not self._unfinished:
@@ -90,8 +113,17 @@ class Core:
         more = self._journal.last > position
         self._memory.behind_s = max(0, now_ms - records[-1].received_ms) / 1000 if records and more else 0.0
         batch = Batch(now_ms=now_ms, records=records, tick=tick, position=position)
-        for stage in self._stages:
-            await stage.run(batch)
+        try:
+            for stage in self._stages:
+                await stage.run(batch)
+        except Unavailable:
+            raise
+        except Exception as error:
+            if not records:
+                raise
+            await self._sort_out(records, error)
+            return True
+        self._singly = max(0, self._singly - len(records))
         self.position, self._unfinished = position, batch.unfinished
         if tick:
             self.ticked_ms = now_ms
