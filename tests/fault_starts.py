@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,8 +108,6 @@ class WarmCollector:
 
 def copy_journal(world: World, to: Path) -> None:
     """A copy of the journal as it is on disk now, whether its collector runs or was killed."""
-    import sqlite3
-
     to.mkdir(parents=True, exist_ok=True)
     source = sqlite3.connect(f"file:{world.data / 'journal.db'}?mode=ro", uri=True, timeout=10)
     target = sqlite3.connect(to / "journal.db")

@@ -20,7 +20,8 @@ from caretaker_contract.clock import Clock, fast_clock
 from caretaker_contract.messages import Outcome, Report, decode
 from caretaker_contract.metrics import point_time_ns
 from caretaker_contract.signing import public_text
-from fault_devices import Row, sqlite_rows
+from fault_count import sqlite_rows
+from fault_devices import Row
 from servers import mosquitto
 from worlds import NOW_MS, World, collecting, eventually, make_world
 

@@ -11,7 +11,8 @@ import pytest
 
 from caretaker_contract.clock import fast_clock
 from caretaker_contract.messages import Verb
-from fault_devices import POLICY, Fleet, same_state, settle
+from fault_count import same_state, settle
+from fault_devices import POLICY, Fleet
 from fault_starts import WarmCollector, copy_journal
 from servers import Mosquitto, free_port, mosquitto
 from worlds import NOW_MS, World, collecting, eventually, make_world
@@ -53,7 +54,6 @@ def test_a_collector_killed_at_50_random_moments_loses_doubles_and_repeats_nothi
         _commands_went_out_once(world, fleet)
         same_state(world, fleet)
         collector.kill()
-    print("STATS", fleet.asked, fleet.made, world.counters())
     assert fleet.asked[Verb.REPLAY] == 0, f"{fleet.asked[Verb.REPLAY]} times a device had to send again"
     assert fleet.asked[Verb.SHUT_DOWN] >= KILLS / 3, f"only {fleet.asked[Verb.SHUT_DOWN]} commands: nothing is proved"
     _journal_alone_gives_the_same_state(world, tmp_path / "again")

@@ -12,7 +12,8 @@ import pytest
 
 from caretaker_contract.clock import Clock, fast_clock
 from caretaker_contract.topics import Kind
-from fault_devices import Fleet, same_state, settle, sqlite_rows
+from fault_count import same_state, settle, sqlite_rows
+from fault_devices import Fleet
 from fault_hostile import BIG, Hostile, endless, hostile, send_all, send_what_no_client_lets_through
 from servers import mosquitto
 from worlds import NOW_MS, CollectorProcess, Stream, World, collecting, eventually, make_world

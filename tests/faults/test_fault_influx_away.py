@@ -13,7 +13,8 @@ import pytest
 from caretaker_contract.clock import Clock
 from caretaker_contract.messages import Report
 from caretaker_contract.metrics import point_time_ns
-from fault_devices import Fleet, Row, settle
+from fault_count import settle
+from fault_devices import Fleet, Row
 from servers import PARTIAL_WRITE, FaultyHttp, Influx
 from servers import Mosquitto as Broker
 from worlds import CollectorProcess, World, collecting, eventually, make_world

@@ -8,7 +8,8 @@ import pytest
 
 from caretaker_contract.clock import fast_clock
 from caretaker_contract.messages import Verb
-from fault_devices import POLICY, Fleet, same_state, settle
+from fault_count import same_state, settle
+from fault_devices import POLICY, Fleet
 from fault_starts import WarmCollector
 from servers import Mosquitto, mosquitto
 from worlds import NOW_MS, collecting, eventually, make_world

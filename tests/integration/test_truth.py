@@ -20,7 +20,7 @@ from caretaker_contract.clock import Clock, fast_clock
 from caretaker_rules.rollup import Reading, totals
 from caretaker_simulator.estate import write_demo_estate
 from servers import Mosquitto, free_port
-from worlds import CollectorProcess, World, eventually
+from worlds import World, collecting, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -64,17 +64,16 @@ async def test_seconds_per_state_agree_within_one_heartbeat(plain_broker: Mosqui
     """With 10 % of messages lost, the rest late, shuffled and some doubled, each machine's totals are the truth's."""
     world = demo_world(tmp_path, plain_broker.port)
     clock = fast_clock(AFTERNOON, SPEED)
-    collector = CollectorProcess(world, clock)
-    collector.start()
     lossy = ("--loss", "0.1", "--shuffle", "120", "--duplicates", "0.05", "--schools", "ash")
-    with simulator(world, clock, *lossy, "--for", "45", "--roll-call", "--linger", "8") as fleet:
-        assert fleet.wait(150) == 0, (tmp_path / "simulator.log").read_text()[-2000:]
-    truth = json.loads((tmp_path / "truth.json").read_text())
-    published = truth["totals"]["published"]
-    stored = lambda: world.stored("device") + world.stored("command")  # noqa: E731 (read again at each look)
-    eventually(lambda: stored() == published, 20, lambda: (stored(), published, world.counters()))
-    counters = world.counters()
-    assert collector.stop() == 0
+    with collecting(world, clock) as collector:
+        with simulator(world, clock, *lossy, "--for", "45", "--roll-call", "--linger", "8") as fleet:
+            assert fleet.wait(150) == 0, (tmp_path / "simulator.log").read_text()[-2000:]
+        truth = json.loads((tmp_path / "truth.json").read_text())
+        published = truth["totals"]["published"]
+        stored = lambda: world.stored("device") + world.stored("command")  # noqa: E731 (read again at each look)
+        eventually(lambda: stored() == published, 20, lambda: (stored(), published, world.counters()))
+        counters = world.counters()
+        assert collector.stop() == 0
     assert counters["gaps_closed"] > 50  # the loss was real
     assert counters["duplicates"] > 50
     assert counters.get("dropped", 0) == counters.get("quarantined", 0) == 0
