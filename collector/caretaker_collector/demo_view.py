@@ -50,8 +50,8 @@ def look_at_this_first(demo: "Demo") -> str:
         "Look at this first\n"
         f"  1 two schools and this machine, {demo.clock.speed:.0f} times as fast: idle machines are asked to go\n"
         "  2 why was one switched off, or left on?   caretaker why ash/lib-17    (or here/this-machine)\n"
-        "  3 keep a room on:                        caretaker hold ash/lib --until 18:00 --reason club\n"
-        "  4 stop everything, and go on:            caretaker stop all --reason look; caretaker resume all\n"
+        "  3 keep a room on:                         caretaker hold ash/lib --until 18:00 --reason club\n"
+        "  4 stop everything, and go on:             caretaker stop all --reason look; caretaker resume all\n"
         f"  5 its own health: http://{http.host}:{http.port}/healthz and /metrics; all files are in {where}/\n"
     )
 
@@ -204,8 +204,11 @@ class Screen:
 
 
 def _telling(decision: Decision) -> bool:
-    """Whether a decision to leave on says more than "somebody uses it"."""
-    dull = {Why.IN_USE, Why.NOT_IDLE_LONG_ENOUGH, Why.OUTSIDE_RULE_HOURS, Why.NO_RULE, Why.ALWAYS_ON}
+    """Whether a decision to leave on says more than "somebody uses it" or "it was just asked"."""
+    dull = {
+        *(Why.IN_USE, Why.NOT_IDLE_LONG_ENOUGH, Why.OUTSIDE_RULE_HOURS, Why.NO_RULE, Why.ALWAYS_ON),
+        *(Why.ALREADY_ASKED, Why.ASKED_ONCE),
+    }
     return not dull & {reason.why for reason in decision.reasons}
 
 
