@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from caretaker_contract.messages import Cause, Gauges, Meters, PowerState, Report, Step, Verb
+from caretaker_rules.durations import parse_duration
 from caretaker_rules.energy import Snapshot
 from caretaker_rules.model import (
     Asked,
@@ -25,7 +26,7 @@ from caretaker_rules.model import (
     Tracked,
     Turn,
 )
-from caretaker_rules.policy import Policy, PolicyFile, compile_policy, parse_duration
+from caretaker_rules.policy import Policy, PolicyFile, compile_policy
 
 LONDON = ZoneInfo("Europe/London")
 POLICIES = Path(__file__).parent.parent / "rules" / "policies"

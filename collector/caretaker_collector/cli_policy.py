@@ -29,8 +29,9 @@ from caretaker_collector.cli_base import (
 from caretaker_collector.settings import CollectorSettings, load_estate, load_estate_and_policies, load_policy
 from caretaker_contract import clock as clock_
 from caretaker_contract.topics import address as read_address
+from caretaker_rules.durations import parse_duration
 from caretaker_rules.model import Estate, Hold
-from caretaker_rules.policy import Policy, parse_duration
+from caretaker_rules.policy import Policy
 from caretaker_rules.timetable import Timetable
 
 policy_app = typer.Typer(help="Try a policy before it goes live.", no_args_is_help=True)

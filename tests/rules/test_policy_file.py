@@ -6,7 +6,8 @@ from msgspec import structs
 
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.messages import Verb
-from caretaker_rules.policy import Action, Mode, parse_duration
+from caretaker_rules.durations import parse_duration
+from caretaker_rules.policy import Action, Mode
 from rules_world import POLICIES, SCHOOL, load_policy, machine, policy_from
 
 RULE = """mode = "live"
