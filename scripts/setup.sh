@@ -57,6 +57,10 @@ if [ "$level" != demo ]; then
   need openssl openssl
   need strace strace
   need systemd-analyze systemd
+  need ip iproute2
+  need unshare util-linux
+  need mount mount
+  need dbus-daemon dbus-daemon
 fi
 if [ "$level" = bench ]; then
   need prometheus-node-exporter prometheus-node-exporter

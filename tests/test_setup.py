@@ -38,6 +38,8 @@ case "$*" in
 --version) echo "Python 3.11.2" ;;
 esac
 """
+BESIDE_SERVERS = ("ip", "unshare", "mount", "dbus-daemon")
+"""What the tests call beside the servers that they start."""
 
 
 @dataclass
@@ -99,7 +101,7 @@ def world(tmp_path: Path) -> World:
     made.python()
     made.stand_in("id", "echo 1000")
     made.stand_in("apt-get")
-    for server in ("mosquitto", "influxd", "nginx", "openssl", "strace", "systemd-analyze"):
+    for server in ("mosquitto", "influxd", "nginx", "openssl", "strace", "systemd-analyze", *BESIDE_SERVERS):
         made.stand_in(server)
     return made
 
