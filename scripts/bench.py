@@ -13,7 +13,14 @@ import sys
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
-QUICK = {"stores": ["--points", "20000"], "agent_memory": ["--seconds", "15"], "throughput": ["--quick"]}
+QUICK = {
+    "stores": ["--points", "20000"],
+    "agent_memory": ["--seconds", "15"],
+    "bell": ["--quick"],
+    "throughput": ["--quick"],
+    "backtest_days": ["--days", "5"],
+    "savings_coverage": ["--runs", "20"],
+}
 """The benchmarks in their order, lightest first, and what makes each quick. Other files there are parts of these."""
 
 

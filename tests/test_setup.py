@@ -53,6 +53,7 @@ class World:
     def stand_in(self, name: str, body: str = "exit 0") -> None:
         """A programme that notes its call and then does `body`."""
         path = self.bin / name
+        path.unlink(missing_ok=True)  # never write through a link to the real programme
         path.write_text(f'#!/bin/bash\necho "{name} $*" >>"{self.log}"\n{body}\n')
         path.chmod(0o755)
 
