@@ -149,6 +149,7 @@ class Gauges(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     memory_ratio: Ratio | None = None
     watts: Watts | None = None
     uptime_s: Seconds | None = None
+    disk_ratio: Ratio | None = None  # of the fullest local disk
     inhibited: bool | None = None  # a programme asks the machine to stay on
 
 

@@ -67,6 +67,7 @@ def _report(report: Report, labels: tuple[str, str, str, str], received_ms: int)
         ("energy_mwh", meters.energy_mwh),
         ("input_age_s", gauges.idle_s),
         ("session", gauges.session),
+        ("disk_ratio", gauges.disk_ratio),
         ("cpu_ratio", gauges.cpu_ratio),
         ("memory_ratio", gauges.memory_ratio),
         ("watts", gauges.watts),

@@ -8,6 +8,7 @@ People's records (holds, stops) are in the same file, and may be written by anot
 import sqlite3
 from pathlib import Path
 
+from caretaker_collector import incident_book
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
 
@@ -88,9 +89,35 @@ CREATE TABLE IF NOT EXISTS readiness (
     school TEXT NOT NULL, room TEXT NOT NULL, lesson_ms INTEGER NOT NULL, ready INTEGER NOT NULL,
     total INTEGER NOT NULL, PRIMARY KEY (school, room, lesson_ms)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sight (from_ms INTEGER PRIMARY KEY, until_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS outages (
+    school TEXT NOT NULL, day TEXT NOT NULL, device TEXT NOT NULL, from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
+    what TEXT NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (school, day, device, from_ms)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stated (
+    school TEXT NOT NULL, month TEXT NOT NULL, revision INTEGER NOT NULL, made_ms INTEGER NOT NULL, stamp TEXT NOT NULL,
+    figure BLOB NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (school, month, revision)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pending_findings (
+    school TEXT NOT NULL, key TEXT NOT NULL, pending BLOB NOT NULL, PRIMARY KEY (school, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tellings (
+    id TEXT PRIMARY KEY, uid TEXT NOT NULL, what TEXT NOT NULL, channel TEXT NOT NULL, made_ms INTEGER NOT NULL,
+    due_ms INTEGER NOT NULL, telling BLOB NOT NULL, status TEXT NOT NULL DEFAULT 'waiting',
+    attempts INTEGER NOT NULL DEFAULT 0, next_ms INTEGER NOT NULL DEFAULT 0, done_ms INTEGER NOT NULL DEFAULT 0,
+    answer TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tellings_by_uid ON tellings (uid);
+CREATE INDEX IF NOT EXISTS tellings_waiting ON tellings (next_ms) WHERE status = 'waiting';
+CREATE TABLE IF NOT EXISTS tokens (
+    name TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, school TEXT, made_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL, ended_ms INTEGER
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checks (school TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+
+SCHEMA += incident_book.SCHEMA
 
 ADDED_COLUMNS = (
     ("holds", "class", "TEXT"),

@@ -76,6 +76,13 @@ class Room(Written, frozen=True, kw_only=True):
     calendar: str = ""  # iCalendar file of the room's bookings, relative to this file
 
 
+class LevelChange(Written, frozen=True, kw_only=True):
+    """A school moves to another service level on a day."""
+
+    level: Name
+    starts: date
+
+
 class School(Written, frozen=True, kw_only=True):
     """One school: its clock, its rooms, where its asset register lies, and which policy it runs."""
 
@@ -83,7 +90,8 @@ class School(Written, frozen=True, kw_only=True):
     title: str
     network: Name | None = None
     time_zone: str = "Europe/London"
-    service_level: Literal["transitional", "enhanced"] = "transitional"
+    service_level: Name = "transitional"  # of `service`; the one of the first `levels` entry comes after it
+    levels: list[LevelChange] = field(default_factory=list)
     service_hours: list[TimeSpan] = field(default_factory=lambda: ["mon-fri 08:00-17:00"])
     terms: list[Term] = field(default_factory=list)  # none given means: every day may be a school day
     closed_days: list[date] = field(default_factory=list)  # INSET days, bank holidays, closures
@@ -109,6 +117,7 @@ class EstateFile(Written, frozen=True, kw_only=True):
     """`estate.toml`, as written."""
 
     provider: str
+    service: str = ""  # service levels, relative to this file; "": none is agreed, so nothing is owed
     networks: list[Network] = field(default_factory=list)
     schools: list[School]
     classes: list[DeviceClass]
@@ -117,7 +126,7 @@ class EstateFile(Written, frozen=True, kw_only=True):
 
 
 class Device(Struct, frozen=True, kw_only=True):
-    """One row of an asset register: columns device, room, class, mac, tags (space-separated)."""
+    """One row of an asset register: columns device, room, class, mac, tags (space-separated), behind."""
 
     school: Name
     name: Name
@@ -125,6 +134,7 @@ class Device(Struct, frozen=True, kw_only=True):
     device_class: Slug
     mac: Mac | None = None
     tags: tuple[str, ...] = ()
+    behind: Name | None = None  # the device of the same school that it depends on: its switch, or its server
 
     @property
     def address(self) -> Address:

@@ -1,0 +1,74 @@
+"""The alert pipeline: from what is wrong to who is told what, one school at a time. The order is written once, here.
+
+    settle -> group -> inhibit -> maintain -> track -> silence -> quiet -> deduplicate -> escalate   (-> send -> record)
+
+Each step is a function of a `Round` that it works on in place, in a file of its own in `alert_steps/`; it reads no
+clock and no disk. What rounds leave to each other (`Pending`, the log of incidents, what was told) is read before a round and
+written after it, in the transaction of the batch that it belongs to. So a crash between two rounds neither loses nor
+repeats anything. `send` and `record` are the collector's notifier, which takes what is written in `telling`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from caretaker_rules.findings import Finding, Subject
+from caretaker_rules.incidents import Entry, Incident
+from caretaker_rules.model import Device, Hold, School
+from caretaker_rules.timetable import NO_TIMETABLE, Timetable
+
+
+class Pending(Struct, frozen=True, kw_only=True):
+    """What the rounds so far know of one finding: it may still have to settle, or have gone a moment ago."""
+
+    key: str
+    first_ms: int  # when it was first seen in its present run
+    last_ms: int  # when it was last seen
+    present: bool = True
+    history: int = 0  # its last 20 looks that differed or not, newest in the lowest bit: 1 is a change
+    flapping: bool = False
+
+
+class Telling(Struct, frozen=True, kw_only=True):
+    """One message for one channel, as it is handed to the notifier. `id` is made from what it is about, never drawn."""
+
+    id: str
+    uid: str  # of the incident; "" for a digest or a test
+    what: str  # opened, escalated, grown, warned, late, fixed, reopened, digest, test
+    channel: str  # name in alerts.toml
+    title: str
+    body: str
+    severity: str
+    due_ms: int
+    made_ms: int
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """That something was told: what `deduplicate` and `escalate` look at."""
+
+    uid: str
+    what: str
+    channel: str
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Round:
+    """One look at one school (or at Caretaker itself: `school` None)."""
+
+    now_ms: int
+    school: School | None
+    devices: Mapping[str, Device]  # of the school, by name
+    findings: list[Finding]  # what is wrong now; steps leave out what nobody is to be told
+    timetable: Timetable = NO_TIMETABLE
+    holds: list[Hold] = field(default_factory=list)  # with kinds maintenance and silence
+    pending: dict[str, Pending] = field(default_factory=dict)  # by key of the finding
+    incidents: dict[str, Incident] = field(default_factory=dict)  # by uid: the open ones, and those fixed lately
+    told: list[Told] = field(default_factory=list)  # of those incidents
+    entries: list[Entry] = field(default_factory=list)  # what this round appends to the log of incidents
+    telling: list[Telling] = field(default_factory=list)  # what this round wants sent
+    causes: dict[str, Subject] = field(default_factory=dict)  # for `caretaker incidents why`: finding -> its cause
+
+
+Step = Callable[[Round], None]

@@ -1,0 +1,99 @@
+"""Service levels as written: `service.toml`, the contract in figures that both sides can recompute.
+
+A level says when service is owed, how much of it may fail, how soon a fault is answered and mended, and what a miss
+costs. Which level a school has stands in `estate.toml`, and may change on a date.
+"""
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from caretaker_contract.messages import Name
+from caretaker_rules.durations import Duration
+from caretaker_rules.model import TimeSpan, Written
+from caretaker_rules.timetable import DayKind
+
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Priority = Annotated[int, Meta(ge=1, le=9)]
+
+
+class Impact(StrEnum):
+    """How much of a school is hit."""
+
+    SCHOOL = "school"  # at least `school_ratio` of its machines, or what all of them depend on
+    ROOM = "room"  # at least `room_ratio` of a room, or several rooms
+    DEVICE = "device"  # less than that
+
+
+class PriorityTimes(Written, frozen=True, kw_only=True):
+    """How soon a fault of this priority is answered and mended, in hours of service ("1 d" is 24 of them)."""
+
+    priority: Priority
+    respond: Duration
+    fix: Duration
+
+
+class MatrixRow(Written, frozen=True, kw_only=True):
+    """What makes a priority."""
+
+    impact: Impact
+    alternative: bool  # can the people hit work elsewhere meanwhile
+    priority: Priority
+
+
+class Credit(Written, frozen=True, kw_only=True):
+    """What a miss costs: points, or percent of the month's charge, for each `per` of it."""
+
+    failure: Literal["availability", "response", "fix", "room_not_ready"]
+    priority: Priority | None = None  # response, fix: only of this priority; None: of any
+    per: Annotated[float, Meta(gt=0)] = 1.0  # availability: percentage points below target; else: number of failures
+    points: Annotated[float, Meta(ge=0)] = 0.0
+    percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
+
+
+class ServiceLevel(Written, frozen=True, kw_only=True):
+    """[[levels]]: one service level."""
+
+    name: Name
+    title: str = ""
+    illustrative: bool = False  # an example, nobody's contract: said wherever its figures are shown
+    hours: list[TimeSpan] | None = None  # local; not given: the school's own service_hours
+    days: list[DayKind] = field(default_factory=lambda: [DayKind.TERM, DayKind.INSET])
+    availability_target: Ratio
+    user_off: Literal["until_woken", "until_lesson"] = "until_woken"
+    """A machine that its user switched off is needed again when a wake was asked for, or by the next lesson too."""
+    priorities: list[PriorityTimes]
+    matrix: list[MatrixRow]
+    school_ratio: Ratio = 0.5
+    room_ratio: Ratio = 0.5
+    spare_ratio: Ratio = 0.2
+    """An alternative exists while no more than this share of the room is hit (others can be used)."""
+    reopen_within: Duration = "48 h"  # a fault that is back so soon (by the clock on the wall) is the same incident
+    credits: list[Credit] = field(default_factory=list)
+    most_points: Annotated[float, Meta(ge=0)] | None = None  # caps of a month
+    most_percent: Annotated[float, Meta(ge=0, le=100)] | None = None
+
+
+class Target(Written, frozen=True, kw_only=True):
+    """[[targets]]: what was planned for an indicator of a school (or of all schools) in a school year."""
+
+    indicator: Literal["availability", "fixed_in_time", "answered_in_time", "rooms_ready", "energy_kwh", "avoided_kwh"]
+    year: Annotated[int, Meta(ge=2000, le=2100)]  # the school year that begins in September of it
+    value: float
+    school: Name | None = None  # None: of every school that has none of its own
+
+
+class ServiceFile(Written, frozen=True, kw_only=True):
+    """`service.toml`, as written."""
+
+    levels: list[ServiceLevel]
+    targets: list[Target] = field(default_factory=list)
+
+
+class LevelSpan(Struct, frozen=True):
+    """A level that a school has from a day on, until the next one."""
+
+    level: ServiceLevel
+    from_day: date
