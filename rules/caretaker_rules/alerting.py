@@ -1,6 +1,6 @@
 """The alert pipeline: from what is wrong to who is told what, one school at a time. The order is written once, here.
 
-    settle -> group -> inhibit -> maintain -> track -> silence -> quiet -> deduplicate -> escalate   (-> send -> record)
+    settle -> group -> inhibit -> maintain -> track -> silence -> quiet -> deduplicate -> escalate  (-> send -> record)
 
 Each step is a function of a `Round` that it works on in place, in a file of its own in `alert_steps/`; it reads no
 clock and no disk. What rounds leave to each other (`Pending`, the log of incidents, what was told) is read before a round and
