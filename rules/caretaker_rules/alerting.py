@@ -3,9 +3,9 @@
     settle -> group -> inhibit -> maintain -> track -> silence -> quiet -> deduplicate -> escalate  (-> send -> record)
 
 Each step is a function of a `Round` that it works on in place, in a file of its own in `alert_steps/`; it reads no
-clock and no disk. What rounds leave to each other (`Pending`, the log of incidents, what was told) is read before a round and
-written after it, in the transaction of the batch that it belongs to. So a crash between two rounds neither loses nor
-repeats anything. `send` and `record` are the collector's notifier, which takes what is written in `telling`.
+clock and no disk. What rounds leave to each other (`Pending`, the log of incidents, what was told) is read before a
+round and written after it, in the transaction of the batch that it belongs to. So a crash between two rounds neither
+loses nor repeats anything. `send` and `record` are the collector's notifier, which takes what is written in `telling`.
 """
 
 from collections.abc import Callable, Mapping
