@@ -30,7 +30,7 @@ STAFF_TAG = "staff"
 DROP_IN_TAG = "drop-in"
 """A machine that anybody may take at break, at lunch and after school, such as a library's."""
 
-_COLUMNS = ("device", "room", "class", "mac", "tags")
+_COLUMNS = ("device", "room", "class", "mac", "tags", "behind")
 
 TERMS_2026 = [
     Term(starts=date(2026, 9, 2), ends=date(2026, 10, 23)),
@@ -70,7 +70,20 @@ CLASSES = [
         always_on=True,
         source="an estimate, not a published figure: put your own measurement here",
     ),
+    DeviceClass(
+        name="switch",
+        watts_in_use=25,
+        watts_idle=25,
+        watts_asleep=25,
+        watts_off=0,
+        always_on=True,
+        source="an estimate, not a published figure: put your own measurement here",
+    ),
 ]
+SWITCHED = {"ash": ("ict1", "ict2", "ict3", "ict4", "lib", "sixth", "tech"), "oak": ("ict",)}
+"""Rooms with a network switch of their own, which their machines are behind. It has no agent, so nobody hears it."""
+SERVED = {"oak": {"thin_client": "servers-02"}}
+"""Classes whose machines depend on a server, where no switch of their room stands before it."""
 _DAY = [(8, 50), (9, 50), (11, 10), (13, 0), (14, 0)]
 """Start of the five hour-long lessons of the secondary; break 10:50-11:10, lunch 12:10-13:00, end 15:00."""
 
@@ -142,6 +155,8 @@ def _school(name: str, title: str, network: str | None, level: str, rows: list[_
 def _devices(school: str, number: int, rows: list[_Row]) -> dict[Address, Device]:
     devices: dict[Address, Device] = {}
     for room, _, _, device_class, count, tags in rows:
+        behind = SERVED.get(school, {}).get(device_class)
+        behind = f"{room}-switch" if room in SWITCHED.get(school, ()) else behind
         for index in range(1, count + 1):
             address = Address(school, f"{room}-{index:02}")
             serial = len(devices) + 1
@@ -153,7 +168,11 @@ def _devices(school: str, number: int, rows: list[_Row]) -> dict[Address, Device
                 # locally administered addresses (second digit 2): nobody's real hardware
                 mac=f"02:00:{number >> 8:02x}:{number & 255:02x}:{serial >> 8:02x}:{serial & 255:02x}",
                 tags=(*tags, "exempt") if address in _EXEMPT else tags,
+                behind=behind,
             )
+    for room in SWITCHED.get(school, ()):
+        switch = Address(school, f"{room}-switch")
+        devices[switch] = Device(school=school, name=switch.device, room=room, device_class="switch")
     return devices
 
 
@@ -180,7 +199,7 @@ def _estate(provider: str, networks: list[Network], schools: list[School], devic
 
 
 def demo_estate() -> Estate:
-    """Oakley Primary (50 machines) and Ashfield Secondary (328), in one network."""
+    """Oakley Primary (50 machines) and Ashfield Secondary (328), in one network, and their rooms' switches."""
     network = Network(name="green", title="Green network")
     schools = [
         _school("ash", "Ashfield Secondary", "green", "enhanced", _ASH, "policy.toml"),
@@ -230,7 +249,7 @@ def write_estate(folder: Path, estate: Estate, comment: str) -> None:
             for device in estate.devices.values():
                 if device.school == school.name:
                     mac, tags = device.mac or "", " ".join(device.tags)
-                    writer.writerow((device.name, device.room, device.device_class, mac, tags))
+                    writer.writerow((device.name, device.room, device.device_class, mac, tags, device.behind or ""))
     for each in estate.classes.values():
         lines += ["[[classes]]", f"name = {_text(each.name)}"]
         lines += [
@@ -295,6 +314,7 @@ def read_estate(folder: Path) -> Estate:
                             "device_class": row["class"],
                             "mac": row["mac"].lower() or None,
                             "tags": tuple(row["tags"].split()),
+                            "behind": row.get("behind") or None,
                         },
                         Device,
                     )
