@@ -179,6 +179,7 @@ def gauges(look: Look, uptime_s: int) -> Gauges:
         session=look.session,
         cpu_ratio=None if look.cpu_ratio is None else round(look.cpu_ratio, 4),
         memory_ratio=None if look.memory_ratio is None else round(look.memory_ratio, 4),
+        disk_ratio=None if look.disk_ratio is None else round(look.disk_ratio, 4),
         watts=None if watts is None else round(watts, 2),
         uptime_s=uptime_s,
         inhibited=look.inhibited,

@@ -128,6 +128,7 @@ def _once(path: Path, as_json: bool) -> int:
         ("asked to stay on", _yes(reading.inhibited)),
         ("processor", _percent(reading.cpu_ratio)),
         ("memory", _percent(reading.memory_ratio)),
+        ("fullest disk", _percent(reading.disk_ratio)),
         ("power", "cannot tell" if reading.watts is None else f"{reading.watts:.1f} W"),
         ("in use so far", _seconds(report.meters.in_use_s)),
         ("idle so far", _seconds(report.meters.idle_s)),

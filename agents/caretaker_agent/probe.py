@@ -16,7 +16,7 @@ Value = float | bool | None
 
 
 class Probe(Protocol):
-    """One source for one gauge: input_age_s, session, inhibited, cpu_ratio, memory_ratio, watts, or whole_watts."""
+    """One source for one gauge, which is the name of a field of Look."""
 
     gauge: str
     cheap: bool  # asked at every look; the others only when a report is made
@@ -35,6 +35,7 @@ class Look(NamedTuple):
     inhibited: bool | None = None
     cpu_ratio: float | None = None
     memory_ratio: float | None = None
+    disk_ratio: float | None = None
     watts: float | None = None
     whole_watts: float | None = None  # of the whole machine and all the time, so that energy may be counted from it
 
@@ -131,6 +132,7 @@ def gather(clocks: Reading, probes: Sequence[Probe], full: bool) -> tuple[Look, 
         fact("inhibited"),
         number("cpu_ratio"),
         number("memory_ratio"),
+        number("disk_ratio"),
         number("watts"),
         number("whole_watts"),
     )

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import aiomqtt
+import msgspec
 
 from caretaker_contract.clock import from_environment
 from caretaker_contract.errors import CaretakerError, ConfigError
@@ -16,6 +17,7 @@ from caretaker_simulator.calibration import calibration, table
 from caretaker_simulator.estate import demo_estate, read_estate, synthetic_fleet
 from caretaker_simulator.line import Faults
 from caretaker_simulator.run import Options, simulate
+from caretaker_simulator.story import Fault
 from caretaker_simulator.troubles import NO_TROUBLES, Troubles
 
 
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--duplicates", type=float, default=0.0, metavar="RATIO", help="that arrive twice (0-1)")
     run.add_argument("--shuffle", type=float, default=0.0, metavar="SECONDS", help="delayed by up to (timeline)")
     run.add_argument("--no-troubles", action="store_true", help="no crashes, cuts or wrong clocks")
+    run.add_argument("--faults", type=Path, metavar="FILE", help="faults to place (JSON, as in the truth file)")
     run.add_argument("--keep", type=int, metavar="N", help="numbered messages that a device keeps for replay")
     run.add_argument("--roll-call", action="store_true", help="start every machine at the end, so that all gaps show")
     run.add_argument("--linger", type=float, default=0.0, metavar="SECONDS", help="answer on until quiet for as long")
@@ -65,6 +68,16 @@ def _public_keys(path: Path | None) -> list[str]:
     return keys
 
 
+def _placed(path: Path | None) -> list[Fault]:
+    """The faults of a file; ConfigError names the file and what is wrong in it."""
+    if path is None:
+        return []
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Fault])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError([f"{path}: {error} (--faults)"]) from None
+
+
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.devices is not None:
         estate = synthetic_fleet(arguments.devices)
@@ -84,6 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
         connections=None if arguments.connection_per_device else max(1, arguments.connections),
         faults=Faults(arguments.loss, arguments.duplicates, arguments.shuffle),
         troubles=NO_TROUBLES if arguments.no_troubles else Troubles(),
+        placed=_placed(arguments.faults),
         keep=arguments.keep,
         roll_call=arguments.roll_call,
         linger_s=arguments.linger,

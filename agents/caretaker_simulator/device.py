@@ -28,7 +28,8 @@ from caretaker_contract.topics import Kind
 from caretaker_simulator.habits import Habits
 from caretaker_simulator.life import Life
 from caretaker_simulator.machine import NEVER
-from caretaker_simulator.sent import LinkChange, Sent, cpu_ratio, memory_base, memory_ratio
+from caretaker_simulator.sent import LinkChange, Sent, cpu_ratio, disk_base, memory_base, memory_ratio
+from caretaker_simulator.story import Ailing
 from caretaker_simulator.troubles import DEAD_BATTERY_MS, WrongClock
 from caretaker_simulator.truth import DeviceTruth
 from caretaker_simulator.voice import RELAY_ABILITIES, Voice
@@ -44,6 +45,7 @@ class SimulatedDevice(Voice):
     """One device. `due_ms` is the next moment at which `run` has something to do."""
 
     __slots__ = (
+        "_ailing",
         "_bank",
         "_clock",
         "_clock_due_ms",
@@ -77,6 +79,7 @@ class SimulatedDevice(Voice):
         keep: int = 1000,
         own_link: bool = False,
         rouse: Callable[[list[str], int], None] | None = None,
+        ailing: Ailing | None = None,
     ) -> None:
         rng = random.Random(f"{seed}|{life.seat.key}|device")
         truth = DeviceTruth(f"{rng.getrandbits(32):08x}", at_ms, life.machine.state)
@@ -94,6 +97,7 @@ class SimulatedDevice(Voice):
         self._bank = Bank()
         self._counted_ms = at_ms
         self._memory_base = memory_base(rng)
+        self._ailing = ailing or Ailing((), life.seat, disk_base(f"{seed}|{life.seat.key}|disk"))
         self._noise = rng.getrandbits(31)
         self._watts = round(SERVER_W * rng.uniform(0.9, 1.1), 1) if life.seat.always_on else None
         self._obedience: Obedience | None = None
@@ -152,8 +156,8 @@ class SimulatedDevice(Voice):
             self._report(at_ms, state, state, Cause.HEARTBEAT)
 
     def packet(self, at_ms: int) -> None:
-        """A magic packet is on the school's network: it wakes a machine whose cable is whole and that has power."""
-        if not self.life.machine.network_cuts:
+        """A magic packet is on the school's network: it wakes a machine that hears it and has power."""
+        if not self.life.machine.network_cuts and not self._ailing.deaf(at_ms):
             self.start(at_ms)
 
     def start(self, at_ms: int) -> None:
@@ -308,6 +312,7 @@ class SimulatedDevice(Voice):
                 session=machine.signed_in,
                 cpu_ratio=cpu_ratio(in_use, self._watts is not None, noise),
                 memory_ratio=memory_ratio(self._memory_base, in_use, noise),
+                disk_ratio=self._ailing.disk_ratio(at_ms),
                 watts=self._watts,
                 uptime_s=(at_ms - machine.up_since_ms) // 1000,
                 inhibited=False,

@@ -72,7 +72,20 @@ CLASSES = [
         always_on=True,
         source="an estimate, not a published figure: put your own measurement here",
     ),
+    DeviceClass(
+        name="switch",
+        watts_in_use=25,
+        watts_idle=25,
+        watts_asleep=25,
+        watts_off=0,
+        always_on=True,
+        source="an estimate, not a published figure: put your own measurement here",
+    ),
 ]
+SWITCHED = {"ash": ("ict1", "ict2", "ict3", "ict4", "lib", "sixth", "tech"), "oak": ("ict",)}
+"""Rooms with a network switch of their own, which their machines are behind. It has no agent, so nobody hears it."""
+SERVED = {"oak": {"thin_client": "servers-02"}}
+"""Classes whose machines depend on a server, where no switch of their room stands before it."""
 _DAY = [(8, 50), (9, 50), (11, 10), (13, 0), (14, 0)]
 """Start of the five hour-long lessons of the secondary; break 10:50-11:10, lunch 12:10-13:00, end 15:00."""
 
@@ -155,6 +168,8 @@ def _school(
 def _devices(school: str, number: int, rows: list[_Row]) -> dict[Address, Device]:
     devices: dict[Address, Device] = {}
     for room, _, _, device_class, count, tags in rows:
+        behind = SERVED.get(school, {}).get(device_class)
+        behind = f"{room}-switch" if room in SWITCHED.get(school, ()) else behind
         for index in range(1, count + 1):
             address = Address(school, f"{room}-{index:02}")
             serial = len(devices) + 1
@@ -166,7 +181,11 @@ def _devices(school: str, number: int, rows: list[_Row]) -> dict[Address, Device
                 # locally administered addresses (second digit 2): nobody's real hardware
                 mac=f"02:00:{number >> 8:02x}:{number & 255:02x}:{serial >> 8:02x}:{serial & 255:02x}",
                 tags=(*tags, "exempt") if address in _EXEMPT else tags,
+                behind=behind,
             )
+    for room in SWITCHED.get(school, ()):
+        switch = Address(school, f"{room}-switch")
+        devices[switch] = Device(school=school, name=switch.device, room=room, device_class="switch")
     return devices
 
 
@@ -193,7 +212,7 @@ def _estate(provider: str, networks: list[Network], schools: list[School], devic
 
 
 def demo_estate() -> Estate:
-    """Oakley Primary (50 machines) and Ashfield Secondary (328), in one network."""
+    """Oakley Primary (50 machines) and Ashfield Secondary (328), in one network, and their rooms' switches."""
     network = Network(name="green", title="Green network")
     schools = [
         _school("ash", "Ashfield Secondary", "green", "enhanced", _ASH, "policy.toml"),

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from heapq import heapify, heappop, heappush
 
+import msgspec
+
 from caretaker_agent.obey import Keyring
 from caretaker_contract.topics import Address
 from caretaker_rules.model import Estate
@@ -18,12 +20,15 @@ from caretaker_simulator.device import SimulatedDevice
 from caretaker_simulator.habits import Habits, seat
 from caretaker_simulator.life import Life
 from caretaker_simulator.line import Faults, Line
-from caretaker_simulator.sent import LinkChange, Sent
+from caretaker_simulator.sent import LinkChange, Sent, disk_base
+from caretaker_simulator.story import Ailing, Fault, happened, steps_of
 from caretaker_simulator.troubles import Troubles, clock_of
 from caretaker_simulator.truth import STATES
 from caretaker_simulator.voice import Voice
 
 DAY_MS = 86_400_000
+WITHOUT_AGENT = frozenset({"switch"})
+"""Classes of devices that are in a register and say nothing by themselves."""
 WARM_DAYS = 4
 """Machines live as many days unheard before their agents begin, so that a Monday knows the Friday before."""
 
@@ -49,8 +54,10 @@ class Fleet:
         heartbeat_s: int = 300,
         keep: int | None = None,
         own_links: bool = False,
+        faults: Sequence[Fault] = (),
     ) -> None:
         self.seed = seed
+        self._placed = list(faults)
         self._habits = habits or Habits()
         self._troubles = troubles or Troubles()
         self._keyring = Keyring(public_keys)
@@ -60,7 +67,7 @@ class Fleet:
         self._seats = [
             seat(device, estate.schools[device.school], estate.classes)
             for device in estate.devices.values()
-            if device.school in wanted
+            if device.school in wanted and device.device_class not in WITHOUT_AGENT
         ]
         # an hour is about 15 messages of 400 bytes: large fleets keep less for replay
         self._keep = keep if keep is not None else (1000 if len(self._seats) <= 1000 else 100)
@@ -86,7 +93,8 @@ class Fleet:
             school = place.device.school
             is_relay = place.always_on and school not in relays  # the first server of each
             relays.update({school} if is_relay else ())
-            life = Life(place, self._habits, self._troubles, self.seed, start_ms - WARM_DAYS * DAY_MS)
+            placed = steps_of(self._placed, place)
+            life = Life(place, self._habits, self._troubles, self.seed, start_ms - WARM_DAYS * DAY_MS, placed)
             life.run_until(start_ms)
             device = SimulatedDevice(
                 life,
@@ -100,6 +108,7 @@ class Fleet:
                 keep=self._keep,
                 own_link=self._own_links,
                 rouse=partial(self._rouse, school) if is_relay else None,
+                ailing=Ailing(self._placed, place, disk_base(f"{self.seed}|{place.key}|disk")),
             )
             self._index[device] = len(self._order)
             self._order.append(device)
@@ -254,6 +263,10 @@ class Fleet:
             "ignored_commands": sum(device.ignored_commands for device in self._order),
         }
 
+    def faults(self, start_ms: int, end_ms: int) -> list[Fault]:
+        """What went wrong within [start_ms, end_ms), placed and drawn, with the devices that it hit."""
+        return happened(self._placed, self._seats, self._troubles, self.seed, start_ms, end_ms)
+
     def truth(self, end_ms: int) -> dict[str, object]:
         """What every machine did from the beginning to `end_ms`, for the truth file."""
         return {
@@ -261,6 +274,7 @@ class Fleet:
             "end_ms": end_ms,
             "seed": self.seed,
             "totals": self.summary(),
+            "faults": [msgspec.to_builtins(fault) for fault in self.faults(self.start_ms, end_ms)],
             "devices": {
                 str(address): device.truth.as_dict(self.start_ms, end_ms) for address, device in self.devices.items()
             },

@@ -1,5 +1,6 @@
 """A machine with its days: loads each day's plan in time and lets the machine live it."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from zlib import crc32
 
@@ -28,14 +29,22 @@ class Life:
         "seat",
     )
 
-    def __init__(self, seat: Seat, habits: Habits, troubles: Troubles, seed: int, at_ms: int) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        habits: Habits,
+        troubles: Troubles,
+        seed: int,
+        at_ms: int,
+        placed: Sequence[Step] = (),
+    ) -> None:
         self.seat = seat
         self._habits = habits
         self._troubles = troubles
         self._seed = seed
         state = PowerState.IDLE if seat.always_on else PowerState.OFF
         self.machine = Machine(habits, seat.always_on, at_ms, DeviceTruth("", at_ms, state))
-        self._steps: list[Step] = []  # latest first
+        self._steps: list[Step] = [step for step in placed if step[0] >= at_ms]  # latest first
         # Plans are made within the hour before midnight, not all in one moment.
         self._spread_ms = crc32(seat.key.encode()) % HOUR_MS
         self._day: date = day_of(at_ms, seat.zone)

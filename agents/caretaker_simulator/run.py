@@ -13,6 +13,7 @@ from caretaker_rules.model import Estate
 from caretaker_simulator.fleet import Fleet
 from caretaker_simulator.line import Faults, Line
 from caretaker_simulator.sent import LinkChange, Sent
+from caretaker_simulator.story import Fault
 from caretaker_simulator.troubles import Troubles
 from caretaker_simulator.voice import Voice
 from caretaker_simulator.wire import Wire
@@ -35,6 +36,7 @@ class Options:
     connections: int | None = 4  # None: one for each device
     faults: Faults = field(default_factory=Faults)
     troubles: Troubles = field(default_factory=Troubles)
+    placed: Sequence[Fault] = ()
     keep: int | None = None  # numbered messages kept by each device; None: by the fleet's size
     roll_call: bool = False  # at the end all machines are started, so that every gap shows; always after a loss
     linger_s: float = 0.0  # at the end, go on answering until no command came for as long; 3 s after a loss
@@ -62,6 +64,7 @@ class Run:
             heartbeat_s=options.heartbeat_s,
             keep=options.keep,
             own_links=options.connections is None,
+            faults=options.placed,
         )
         self._loop = asyncio.get_running_loop()
         self._last_command_s = 0.0

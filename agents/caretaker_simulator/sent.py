@@ -65,6 +65,11 @@ def memory_ratio(base: float, in_use: bool, noise: float) -> float:
     return round(base + (0.06 if in_use else 0.0) + 0.04 * (noise - 0.5), 3)
 
 
+def disk_base(seed: str) -> float:
+    """How full a machine's disk is while nothing is wrong with it."""
+    return random.Random(seed).uniform(0.25, 0.7)
+
+
 def memory_base(rng: random.Random) -> float:
     """What a machine's memory holds while nobody works at it."""
     return rng.uniform(0.46, 0.665)

@@ -54,9 +54,7 @@ def clock_of(place: Seat, troubles: Troubles, seed: int) -> WrongClock:
 
 
 @lru_cache(maxsize=8192)
-def _cut(
-    seed: int, what: str, day: date, likelihood: float, shortest_min: float, longest_min: float
-) -> tuple[int, int]:
+def cut(seed: int, what: str, day: date, likelihood: float, shortest_min: float, longest_min: float) -> tuple[int, int]:
     """Start and end of a cut in ms since midnight; (0, 0): none. Shared by all machines behind the same thing."""
     rng = random.Random(f"{seed}|{what}|{day.toordinal()}")
     if rng.random() >= likelihood:
@@ -73,14 +71,14 @@ def plan_troubles(place: Seat, day: date, troubles: Troubles, seed: int) -> list
     steps: list[Step] = []
     if rng.random() < troubles.crash_per_day:
         steps.append((start_ms + int(rng.uniform(7.5, 19) * HOUR_MS), Act.CRASH, 0))
-    begin, end = _cut(seed, f"{school}|power", day, troubles.power_cut_per_day, 1, 90)
+    begin, end = cut(seed, f"{school}|power", day, troubles.power_cut_per_day, 1, 90)
     if end:
         steps += _without_power(place, start_ms + begin, start_ms + end, rng)
     for what, likelihood, longest in (
         (f"{school}|line", troubles.line_cut_per_day, 40),
         (f"{school}|switch|{room}", troubles.switch_dead_per_day, 90),
     ):
-        begin, end = _cut(seed, what, day, likelihood, 0.1, longest)
+        begin, end = cut(seed, what, day, likelihood, 0.1, longest)
         if end:
             steps += [(start_ms + begin, Act.NET_CUT, 0), (start_ms + end, Act.NET_BACK, 0)]
     if place.laptop and rng.random() < troubles.wifi_gap_per_day:

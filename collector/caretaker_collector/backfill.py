@@ -1,14 +1,15 @@
 """Fills in a past: the simulated schools play some weeks at full speed, and a store keeps what they say.
 
-Every message goes through `decode` and `points_of` into the SQLite store, as it would have at the time; journal and
-state file are left out, because a trial reads the store. Machines do not know of each other, so shares of the fleet are
-played by several processes side by side; the same seed gives the same past, however many there are.
+Every message goes through `decode` and `points_of` into the SQLite store, as it would have at the time, with what the
+collector would have concluded from silence; the journal is left out, because a trial reads the store. Machines do not
+know of each other, so shares of the fleet are played by several processes side by side; the same seed gives the same
+past, however many there are.
 """
 
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,14 +18,17 @@ from queue import Queue
 import msgspec
 from msgspec import Struct
 
-from caretaker_collector.points import points_of
+from caretaker_collector import demo_story
+from caretaker_collector.past import Watched
+from caretaker_collector.points import points_of, tags, transition_fields
 from caretaker_collector.stores.sqlite import SqliteStore
 from caretaker_contract.messages import decode
 from caretaker_contract.metrics import Point
-from caretaker_contract.topics import parse
-from caretaker_rules.model import Estate
+from caretaker_contract.topics import Address, parse
+from caretaker_rules.model import Estate, Transition
+from caretaker_rules.presence import PresenceSettings
 from caretaker_simulator.estate import read_estate
-from caretaker_simulator.fleet import Fleet
+from caretaker_simulator.fleet import WITHOUT_AGENT, Fleet
 
 FOLDER, STORE, NOTE = "history", "store.db", "history.json"
 BATCH = 20_000
@@ -44,7 +48,7 @@ class History(Struct, frozen=True, kw_only=True):
     seed: int
     schools: list[str]
     devices: int
-    version: int = 1
+    version: int = 2  # of what is filled in: an older past is made anew
     messages: int = 0
 
 
@@ -63,7 +67,7 @@ def backfill(
     `progress` is told how much is done, 0-1. Unavailable when the store cannot be written.
     """
     estate = read_estate(estate_folder)
-    count = sum(address.school in schools for address in estate.devices)
+    count = sum(d.school in schools and d.device_class not in WITHOUT_AGENT for d in estate.devices.values())
     wanted = History(start_ms=start_ms, end_ms=end_ms, seed=seed, schools=sorted(schools), devices=count)
     if (known := existing(out)) is not None and msgspec.structs.replace(known, messages=0) == wanted:
         return known
@@ -147,13 +151,17 @@ async def _store(
 ) -> int:
     number, shares = share
     devices = dict(list(estate.devices.items())[number::shares])
-    fleet = Fleet(msgspec.structs.replace(estate, devices=devices), seed=seed, schools=schools, keep=KEPT_MESSAGES)
+    some = msgspec.structs.replace(estate, devices=devices)
+    fleet = Fleet(some, seed=seed, schools=schools, keep=KEPT_MESSAGES, faults=demo_story.faults(start_ms, end_ms))
+    watched = {address: Watched(PresenceSettings()) for address in devices}
     store = SqliteStore(path, busy_s=BUSY_S)
     count, points, next_day_ms = 0, list[Point](), start_ms + DAY_MS
     try:
         for at_ms, topic, payload in fleet.play(start_ms, end_ms):
             address, kind = parse(topic)
-            points += points_of(decode(kind, payload), address, at_ms, estate)
+            message = decode(kind, payload)
+            points += points_of(message, address, at_ms, estate)
+            points += inferred(watched[address].hear(message, at_ms), address, estate)
             count += 1
             if len(points) >= BATCH:
                 await store.write(points)
@@ -161,7 +169,17 @@ async def _store(
             if at_ms >= next_day_ms:
                 told.put(1)
                 next_day_ms += DAY_MS
+        for address, machine in watched.items():
+            points += inferred(machine.until(end_ms), address, estate)
         await store.write(points)
     finally:
         await store.close()
     return count
+
+
+def inferred(changes: Iterable[Transition], address: Address, estate: Estate) -> list[Point]:
+    """What the collector concluded of a machine, as its core would have written it."""
+    labels = tags(estate, address)
+    return [
+        Point("transition", change.at_ms * 1_000_000, labels, dict(transition_fields(change))) for change in changes
+    ]

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from caretaker_collector import backfill, logs
+from caretaker_collector import backfill, demo_story, logs
 from caretaker_collector.app import Collector
 from caretaker_collector.settings import CollectorSettings, load_collector, load_estate_and_policies
 from caretaker_contract import signing
@@ -294,6 +294,9 @@ async def listening(collector: Collector) -> None:
 def start_machines(demo: Demo) -> None:
     """The simulated schools and the real agent, processes of their own on the demo's clock."""
     run_dir = demo.out / "run"
+    now_ms = demo.clock.now_ms()
+    placed = demo_story.faults(now_ms, now_ms + 2 * 86_400_000, ORIGIN.date())
+    (run_dir / "faults.json").write_bytes(msgspec.json.encode(placed))
     start(
         demo,
         "simulator",
@@ -301,6 +304,7 @@ def start_machines(demo: Demo) -> None:
             *(sys.executable, "-m", "caretaker_simulator", "run", "--host", "127.0.0.1"),
             *("--port", str(demo.broker_port), "--estate", str(demo.out), "--schools", "ash", "oak"),
             *("--seed", str(SEED)),
+            *("--faults", str(run_dir / "faults.json")),
             *("--public-key-file", str(demo.out / "command.pub")),
             *("--truth-out", str(run_dir / "truth.json"), "--status-file", str(run_dir / "simulator.json")),
         ],

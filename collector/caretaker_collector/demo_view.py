@@ -104,7 +104,7 @@ class Screen:
     def _head(self) -> Text:
         estate = self._collector.estate
         return Text(
-            f"Caretaker demo · {len(estate.schools)} schools · {len(estate.devices)} machines · "
+            f"Caretaker demo · {len(estate.schools)} schools · {len(estate.devices)} devices · "
             f"clock x{self._demo.clock.speed:.0f} · {self._now():%a %d %b %Y %H:%M:%S}      Ctrl-C to end",
             style="bold",
         )

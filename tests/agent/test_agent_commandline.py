@@ -33,6 +33,7 @@ def test_once_prints_one_report_as_json_and_leaves_no_trace(config: Path, capsys
     assert isinstance(report, Report)
     assert report.gauges.uptime_s is not None
     assert report.gauges.memory_ratio is not None
+    assert report.gauges.disk_ratio is None or 0 < report.gauges.disk_ratio <= 1, "None: this machine runs from memory"
     assert report.gauges.cpu_ratio is not None
     assert not (config.parent / "state").exists(), "it must not use up a number of the agent that runs"
 

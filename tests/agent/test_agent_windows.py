@@ -45,6 +45,9 @@ class FakeApi:
     def cpu_times(self) -> CpuTimes:
         return self.cpu
 
+    def disk_ratio(self) -> float | None:
+        return 0.75
+
     def memory_ratio(self) -> float:
         return 0.5
 
@@ -73,6 +76,7 @@ def test_the_last_input_of_ones_own_session_is_known(api: FakeApi) -> None:
     assert found.input_age_s == 600
     assert found.session is True
     assert found.memory_ratio == 0.5
+    assert found.disk_ratio == 0.75
     assert found.inhibited is False
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from caretaker_contract.errors import ConfigError
-from caretaker_contract.topics import is_name
+from caretaker_contract.topics import Address, is_name
 from caretaker_simulator.estate import demo_estate, read_estate, synthetic_fleet, write_demo_estate
 
 
@@ -21,9 +21,18 @@ def test_written_files_read_back_as_the_same_estate(tmp_path: Path) -> None:
 
 def test_the_demo_has_a_primary_of_50_and_a_secondary_of_328_with_all_four_classes() -> None:
     estate = demo_estate()
-    assert Counter(address.school for address in estate.devices) == {"ash": 328, "oak": 50}
-    assert {device.device_class for device in estate.devices.values()} == {"thin_client", "desktop", "laptop", "server"}
-    assert len({device.mac for device in estate.devices.values()}) == 378
+    machines = [device for device in estate.devices.values() if device.device_class != "switch"]
+    assert Counter(device.school for device in machines) == {"ash": 328, "oak": 50}
+    assert {device.device_class for device in machines} == {"thin_client", "desktop", "laptop", "server"}
+    assert len({device.mac for device in machines}) == 378
+
+
+def test_what_a_machine_is_behind_is_in_the_register_too() -> None:
+    estate = demo_estate()
+    behind = {Address(device.school, device.behind) for device in estate.devices.values() if device.behind}
+    assert len(behind) == 9, "eight switches, and the server of the thin clients"
+    assert behind <= estate.devices.keys()
+    assert all(estate.classes[estate.devices[address].device_class].always_on for address in behind)
     rooms = {(school.name, room.name) for school in estate.schools.values() for room in school.rooms}
     assert all((device.school, device.room) in rooms for device in estate.devices.values())
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from caretaker_agent import probe
 from caretaker_agent.meters import Reading
-from caretaker_agent.platforms import sensors, x11
+from caretaker_agent.platforms import disks, sensors, x11
 from caretaker_agent.platforms.logind import (
     BUS_SOCKET,
     Logind,
@@ -43,6 +43,7 @@ class Linux:
         self._probes: list[Probe] = [
             sensors.Cpu(root),
             sensors.Memory(root),
+            disks.Disks(root),
             sensors.PowerMeter(root),
             sensors.Psys(lambda: self.clocks().awake_s / clock.speed, root),
             sensors.Battery(root),

@@ -97,6 +97,19 @@ class Win32:
         self._check(self._kernel.GlobalMemoryStatusEx(self._c.byref(status)))
         return min(1.0, int(status[1]) / 100)
 
+    def disk_ratio(self) -> float | None:
+        """GetDiskFreeSpaceExW over the drives that GetDriveTypeW calls fixed (3); share that the caller cannot use."""
+        ratios = []
+        for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+            drive = self._c.c_wchar_p(f"{letter}:\\")
+            if self._kernel.GetDriveTypeW(drive) != 3:
+                continue
+            free, total = self._c.c_uint64(), self._c.c_uint64()
+            self._check(self._kernel.GetDiskFreeSpaceExW(drive, self._c.byref(free), self._c.byref(total), None))
+            if total.value:
+                ratios.append(1 - free.value / total.value)
+        return max(ratios, default=None)
+
     def shutdown(self, arguments: list[str]) -> bool:
         """shutdown.exe, as a list of arguments."""
         try:

@@ -11,7 +11,7 @@ in the user's session, such as by a scheduled task at logon.
 
 Sources (learn.microsoft.com): GetLastInputInfo and GetTickCount (both count 32-bit milliseconds and wrap after 49.7
 days), GetTickCount64, QueryUnbiasedInterruptTime, WTSEnumerateSessionsW, WTSSendMessageW, GetSystemTimes,
-GlobalMemoryStatusEx, SetSuspendState, shutdown.exe.
+GlobalMemoryStatusEx, GetDriveTypeW, GetDiskFreeSpaceExW, SetSuspendState, shutdown.exe.
 """
 
 import platform
@@ -82,6 +82,10 @@ class Api(Protocol):
 
     def memory_ratio(self) -> float:
         """GlobalMemoryStatusEx: share of physical memory in use."""
+        ...
+
+    def disk_ratio(self) -> float | None:
+        """GetDiskFreeSpaceExW: share in use of the fullest fixed drive; None: there is none."""
         ...
 
     def shutdown(self, arguments: list[str]) -> bool:
@@ -181,13 +185,33 @@ class Memory:
         return self._api.memory_ratio()
 
 
+class Disks:
+    """Probe: share in use of the fullest fixed drive."""
+
+    gauge = "disk_ratio"
+    cheap = False
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def gather(self) -> Value:
+        """None where there is no fixed drive."""
+        return self._api.disk_ratio()
+
+
 class Windows:
     """The platform over `api`; see the module."""
 
     def __init__(self, clock: Clock, api: Api | None = None) -> None:
         self._clock = clock
         self._api: Api = Win32() if api is None else api
-        self._probes: list[Probe] = [Idle(self._api), SignedIn(self._api), Cpu(self._api), Memory(self._api)]
+        self._probes: list[Probe] = [
+            Idle(self._api),
+            SignedIn(self._api),
+            Cpu(self._api),
+            Memory(self._api),
+            Disks(self._api),
+        ]
         self._complained: set[str] = set()
         self.os_text = probe.ascii_text(["Windows", platform.release(), platform.version()])
         self.mac: str | None = None
