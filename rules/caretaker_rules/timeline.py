@@ -33,6 +33,8 @@ SLACK_MS = ROUNDING_S * 1000
 SKEW_MS = 1_860_000
 """A change is stored at the device's time, its reading at the collector's where the clock is minutes off (up to half
 an hour: whole hours are put right for both). So far apart, the two may still be the same report."""
+CONNECT_MS = 120_000
+"""From a machine's first report to the moment when the collector finds it, at most; it may be seconds."""
 MISSED_HEARTBEATS = PresenceSettings().missed_heartbeats
 _EVER_MS = 2**62
 _NOT_SEEN = frozenset({PowerState.LOST, PowerState.UNKNOWN})
@@ -188,23 +190,36 @@ class _Told:
         """
         begun: Transition | None = None
         stray_ms = -_EVER_MS  # the last end without a beginning
-        for change in changes:
+        for at, change in enumerate(changes):
             begins = _begins(change)
             if begun is not None:
-                heard_ms = _next_ms(chain, begun.at_ms) if begins and begun.at_ms - stray_ms <= SKEW_MS else _EVER_MS
-                self._add(begun.at_ms, min(change.at_ms, heard_ms), begun.to_state)
+                is_odd = begins and begun.at_ms - stray_ms <= SKEW_MS
+                self._add(begun, min(change.at_ms, _next_ms(chain, begun.at_ms) if is_odd else _EVER_MS), chain)
             elif not begins:
-                if stray_ms == -_EVER_MS and not self.concluded:
-                    self._add(-_EVER_MS, change.at_ms, change.from_state)
+                after = changes[at + 1 : at + 2]
+                is_early = any(_begins(one) and one.at_ms - change.at_ms <= SKEW_MS for one in after)
+                if (
+                    change.from_state is PowerState.LOST
+                    and stray_ms == -_EVER_MS
+                    and not self.concluded
+                    and not is_early
+                ):
+                    self.concluded.append((-_EVER_MS, change.at_ms, True))
                 stray_ms = change.at_ms
             begun = change if begins else None
         if begun is not None:
-            heard_ms = _next_ms(chain, begun.at_ms) if begun.at_ms - stray_ms <= SKEW_MS else _EVER_MS
-            self._add(begun.at_ms, heard_ms, begun.to_state)
+            is_odd = begun.at_ms - stray_ms <= SKEW_MS
+            self._add(begun, _next_ms(chain, begun.at_ms) if is_odd else _EVER_MS, chain)
 
-    def _add(self, from_ms: int, until_ms: int, state: PowerState) -> None:
-        if from_ms < until_ms:
-            self.concluded.append((from_ms, until_ms, state is PowerState.LOST))
+    def _add(self, begun: Transition, until_ms: int, chain: Sequence[Reading]) -> None:
+        """A machine that boots is there from its first report on, not only when its link stands."""
+        at = bisect_right(chain, until_ms, key=_at_ms) - 1
+        while at >= 0 and chain[at].at_ms >= until_ms - CONNECT_MS:
+            if chain[at].seq == 1:
+                until_ms = chain[at].at_ms
+            at -= 1
+        if begun.at_ms < until_ms:
+            self.concluded.append((begun.at_ms, until_ms, begun.to_state is PowerState.LOST))
 
 
 class _Line:
