@@ -34,6 +34,7 @@ from caretaker_collector.stages.recall import Recall
 from caretaker_collector.stages.record import Recorder
 from caretaker_collector.stages.track import Track
 from caretaker_collector.stages.wake import Wake
+from caretaker_collector.stages.watch import Watch
 from caretaker_collector.stores import open_store
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import ConfigError, Unavailable
@@ -74,6 +75,7 @@ class Collector:
             Decode(),
             Deduplicate(self.memory),
             Track(self.memory, settings.presence),
+            Watch(self.memory, settings.tick_s, clock.speed),
             calendars,
             decide,
             Orders(self.db, self.memory, decide, estate, policies),
