@@ -1,6 +1,5 @@
 """When Caretaker could see is on record, tick by tick; whatever breaks it begins a new row."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -107,6 +106,7 @@ async def test_sight_is_told_within_a_span(bench: Bench) -> None:
     assert watched_since_ms(bench.db) == T0
 
 
-def test_the_table_is_there(bench: Bench) -> None:
-    with pytest.raises(sqlite3.IntegrityError):
-        bench.db.execute("INSERT INTO sight VALUES (1, NULL)")
+async def test_rows_that_overlap_are_told_once(bench: Bench) -> None:
+    await bench.tick(0, 60, 30, 90)
+    assert bench.rows == [(0, 60), (30, 90)]
+    assert sight(bench.db, 0, 2**62) == [(T0, T0 + 90_000)]

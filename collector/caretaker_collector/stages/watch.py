@@ -8,7 +8,7 @@ import sqlite3
 
 from caretaker_collector.memory import Memory
 from caretaker_collector.pipeline import Batch
-from caretaker_rules.intervals import Span
+from caretaker_rules.intervals import Span, cut, union
 
 LATE_TICKS = 3
 LATE_REAL_S = 60.0
@@ -40,7 +40,8 @@ class Watch:
             self._seen = (self._seen[0], now_ms)
         batch.writes.append(
             (
-                "INSERT INTO sight VALUES (?, ?) ON CONFLICT (from_ms) DO UPDATE SET until_ms = excluded.until_ms",
+                "INSERT INTO sight VALUES (?, ?) "
+                "ON CONFLICT (from_ms) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)",
                 self._seen,
             )
         )
@@ -48,10 +49,8 @@ class Watch:
 
 def sight(db: sqlite3.Connection, from_ms: int, until_ms: int) -> list[Span]:
     """When Caretaker could see, within [from_ms, until_ms): sorted and apart."""
-    rows = db.execute(
-        "SELECT from_ms, until_ms FROM sight WHERE until_ms > ? AND from_ms < ? ORDER BY from_ms", (from_ms, until_ms)
-    )
-    return [(max(begin, from_ms), min(end, until_ms)) for begin, end in rows]
+    rows = db.execute("SELECT from_ms, until_ms FROM sight WHERE until_ms > ? AND from_ms < ?", (from_ms, until_ms))
+    return cut(union(rows), from_ms, until_ms)
 
 
 def watched_since_ms(db: sqlite3.Connection) -> int | None:
