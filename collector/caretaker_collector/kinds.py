@@ -12,6 +12,7 @@ from caretaker_collector.stores.settings import StoreSettings
 from caretaker_rules.model import EstateFile, Written
 from caretaker_rules.policy import PolicyFile
 from caretaker_rules.presence import PresenceSettings
+from caretaker_rules.service import ServiceFile
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 File = Annotated[str, Meta(min_length=1)]
@@ -69,5 +70,6 @@ KINDS: dict[str, type[Struct]] = {
     "collector": CollectorSettings,
     "policy": PolicyFile,
     "agent": agent.Settings,
+    "service": ServiceFile,
 }
 """Every kind of TOML file that Caretaker reads."""
