@@ -110,7 +110,7 @@ def totals(readings: Iterable[Reading], start_ms: int, end_ms: int) -> Totals:
     """Seconds per state in start <= time < end, from readings in any order, repeated or not."""
     if end_ms <= start_ms:
         return Totals()
-    ordered = _rising(_in_order(readings))
+    ordered = rising(in_order(readings))
     result = _Sum(start_ms, end_ms)
     if not ordered:
         result.blind_ms = end_ms - start_ms
@@ -150,7 +150,7 @@ def energy_wh(spent: Totals, device_class: DeviceClass) -> float:
     ) / 3600
 
 
-def _in_order(readings: Iterable[Reading]) -> list[Reading]:
+def in_order(readings: Iterable[Reading]) -> list[Reading]:
     """Each number once, by epoch and number. Epochs follow each other by the middle one of the times in each."""
     once: dict[tuple[str, int, int], Reading] = {}
     for reading in readings:
@@ -168,7 +168,7 @@ def _in_order(readings: Iterable[Reading]) -> list[Reading]:
     return sorted(ordered, key=lambda r: (middle_ms[r.epoch], r.epoch, r.boot, r.seq))
 
 
-def _rising(ordered: list[Reading]) -> list[Reading]:
+def rising(ordered: list[Reading]) -> list[Reading]:
     """A longest chain of readings whose times do not fall (by patience sorting)."""
     if all(earlier.at_ms <= later.at_ms for earlier, later in pairwise(ordered)):
         return ordered
