@@ -108,8 +108,9 @@ class SlaBook:
             from_ms, until_ms = midnight_ms(span[0], clock.zone), midnight_ms(span[1] + _DAY, clock.zone)
             whole = await rows(self._store, from_ms, until_ms, school=school.name)
             own = [outage for day, outage in outages if span[0] <= day <= span[1]]
+            lessons = self._lessons(school.name, from_ms, until_ms)
             sums = whole[()].sums if whole else _row({}).sums
-            parts.append(sla.part(school, clock, span, sums, own, incidents, now_ms))
+            parts.append(sla.part(school, clock, span, sums, own, lessons, incidents, now_ms))
         levels = list({level.name: level for _, _, level in found}.values())
         stamps = self._stamps(school.name, first, last)
         return Reckoned(
@@ -207,11 +208,19 @@ class SlaBook:
             (school, first.isoformat(), last.isoformat()),
         )
         outages = []
-        for day, device, *told in found:
+        for day, device, from_ms, until_ms, what, cause, began_ms in found:
             known = self._estate.devices.get(Address(school, device))
-            room = known.room if known else ""
-            outages.append((date.fromisoformat(day), sla.DeviceOutage(device, *told, room=room)))
+            outage = sla.DeviceOutage(device, from_ms, until_ms, what, cause, began_ms, known.room if known else "")
+            outages.append((date.fromisoformat(day), outage))
         return outages
+
+    def _lessons(self, school: str, from_ms: int, until_ms: int) -> list[sla.Lesson]:
+        found = self._db.execute(
+            "SELECT room, lesson_ms, ready, total FROM readiness WHERE school = ? AND lesson_ms >= ? AND lesson_ms < ? "
+            "ORDER BY lesson_ms, room",
+            (school, from_ms, until_ms),
+        )
+        return [sla.Lesson(*row) for row in found]
 
     def _incidents(self, school: str, from_ms: int, until_ms: int) -> list[Incident]:
         return list(incident_book.listed(self._db, school, from_ms, until_ms))

@@ -8,6 +8,7 @@ A month in which the level changes is reckoned in parts, one for each level, eac
   one machine with no service owed in between are one; what belongs to no incident counts for itself.
 - **Times** to answer and to fix are those of the incidents opened in the part, by `clocks`; merged ones live on in
   another. What still runs and is not late is neither in time nor late.
+- **A room is ready** for a lesson when no more of its machines are missing than the level's `spare_ratio`.
 - **Credits** are the level's table: for each *full* `per` of a failure. Caps of a month hold for each part by its own
   level, and for the whole month by the highest of them.
 """
@@ -56,6 +57,19 @@ class DeviceOutage(Struct, frozen=True, order=True):
     cause: str = ""
     began_ms: int = 0  # when the first part of it began, perhaps on another day
     room: str = ""
+
+
+class Lesson(Struct, frozen=True):
+    """The start of a lesson in a room: how many of its machines were on."""
+
+    room: str
+    at_ms: int
+    ready: int
+    total: int
+
+    def is_ready(self, level: ServiceLevel) -> bool:
+        """Whether no more are missing than others can stand in for."""
+        return self.total - self.ready <= level.spare_ratio * self.total + _NEARLY
 
 
 class Fault(Struct, frozen=True, kw_only=True):
@@ -131,6 +145,8 @@ class Part(Struct, frozen=True, kw_only=True):
     faults: int
     answered: tuple[Times, ...]
     fixed: tuple[Times, ...]
+    lessons: int  # starts of lessons at which Caretaker saw how many machines of the room were on
+    lessons_ready: int
     credits: tuple[CreditLine, ...]
     cost: Cost
     capped: bool
@@ -198,19 +214,22 @@ def part(
     span: tuple[date, date, ServiceLevel],
     sums: Sums,
     outages: Sequence[DeviceOutage],
+    lessons: Sequence[Lesson],
     incidents: Sequence[Incident],
     now_ms: int,
 ) -> Part:
     """The figures of a span of days under one level.
 
-    `outages`: those of its days; `incidents`: all that may have to do with it, merged ones too; opened in it they count.
+    `outages`, `lessons`: those of its days; `incidents`: all that may have to do with it, merged ones too; those that
+    were opened in it count.
     """
     first, last, level = span
     from_ms, until_ms = midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone)
     opened = [each for each in incidents if from_ms <= each.opened_ms < until_ms and each.status is not Status.MERGED]
     answered = times(level, opened, clock, now_ms, "respond")
     fixed = times(level, opened, clock, now_ms, "fix")
-    lines = credit_lines(level, sums.devices, answered, fixed, opened)
+    not_ready = sum(not lesson.is_ready(level) for lesson in lessons)
+    lines = credit_lines(level, sums.devices, answered, fixed, not_ready)
     cost, capped = _capped(level, lines)
     return Part(
         level=level.name,
@@ -224,6 +243,8 @@ def part(
         faults=len(faults(outages, incidents, clock)),
         answered=answered,
         fixed=fixed,
+        lessons=len(lessons),
+        lessons_ready=len(lessons) - not_ready,
         credits=lines,
         cost=cost,
         capped=capped,
@@ -299,12 +320,12 @@ def credit_lines(
     figure: Figure,
     answered: Sequence[Times],
     fixed: Sequence[Times],
-    opened: Sequence[Incident],
+    not_ready: int,
 ) -> tuple[CreditLine, ...]:
     """Each line of the level's table that costs something, or would if all that nobody saw was down."""
     lines = []
     for credit in level.credits:
-        count, most = _failures(credit, level, figure, answered, fixed, opened)
+        count, most = _failures(credit, level, figure, answered, fixed, not_ready)
         steps, most_steps = (int(number / credit.per + _NEARLY) for number in (count, most))
         if most_steps:
             lines.append(
@@ -328,7 +349,7 @@ def _failures(
     figure: Figure,
     answered: Sequence[Times],
     fixed: Sequence[Times],
-    opened: Sequence[Incident],
+    not_ready: int,
 ) -> tuple[float, float]:
     """How much failed for certain, and at most."""
     if credit.failure == "availability":
@@ -337,7 +358,7 @@ def _failures(
         proved, most = ((level.availability_target - ratio) * 100 for ratio in (figure.high, figure.low))
         return max(0.0, proved), max(0.0, most)
     if credit.failure == "room_not_ready":
-        number = sum(each.kind is FindingKind.ROOM_NOT_READY for each in opened)
+        number = not_ready
     else:
         rows = answered if credit.failure == "response" else fixed
         number = sum(row.late for row in rows if credit.priority in (None, row.priority))
@@ -462,7 +483,9 @@ def rule_line(school: School, clock: ServiceClock, span: tuple[date, date, Servi
     ]
     if unknown:
         listed = ", ".join(day_text(day) for day in unknown[:5]) + (" ..." if len(unknown) > 5 else "")
-        parts.append(f"{len(unknown)} days of a kind that nobody knows count as owed ({listed})")
+        count = "1 day" if len(unknown) == 1 else f"{len(unknown)} days"
+        counts = "counts" if len(unknown) == 1 else "count"
+        parts.append(f"{count} of a kind that nobody knows {counts} as owed ({listed})")
     if level.illustrative:
         parts.append("an illustrative level, nobody's contract")
     return "; ".join(parts)
