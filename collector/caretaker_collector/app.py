@@ -34,6 +34,7 @@ from caretaker_collector.stages.recall import Recall
 from caretaker_collector.stages.record import Recorder
 from caretaker_collector.stages.track import Track
 from caretaker_collector.stages.wake import Wake
+from caretaker_collector.stages.watch import Watch
 from caretaker_collector.stores import open_store
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import ConfigError, Unavailable
@@ -67,13 +68,15 @@ class Collector:
         self.ledger = Ledger(self.db, self.memory, may_command=key is not None)
         self.store = open_store(settings.store, folder)
         outlet = Outlet()
-        calendars = Calendars(estate, Path(settings.estate).parent)
+        folder_of_estate = Path(settings.estate).parent
+        calendars = Calendars(estate, folder_of_estate)
         decide = Decide(self.memory, self.ledger, estate, policies, calendars)
         # The order of work, as in pipeline.py.
         stages: list[Stage] = [
             Decode(),
             Deduplicate(self.memory),
             Track(self.memory, settings.presence),
+            Watch(self.memory, settings.tick_s, clock.speed),
             calendars,
             decide,
             Orders(self.db, self.memory, decide, estate, policies),
@@ -87,7 +90,7 @@ class Collector:
         stages += [self.act] if self.act else []
         self.core = Core(self.journal, self.db, self.memory, self.ledger, stages, clock, settings.tick_s)
         self.recorder = Recorder(self.journal, self.db, self.store, estate, self.memory)
-        self.day_rollup = DayRollup(self.db, self.store, estate, self.recorder, clock)
+        self.day_rollup = DayRollup(self.db, self.store, estate, self.recorder, clock, folder_of_estate)
         bus = MqttBus(broker_of(settings.broker), clock.now_ms)
         self.receiver = Receiver(bus, self.journal, self.memory, outlet, clock, settings.journal.commit_ms / 1000)
 

@@ -240,7 +240,7 @@ class Calendars:
     async def refresh(self, now_ms: int, wait_s: float = WAIT_S) -> None:
         """Look at every file; what changed is read anew, away from the event loop. Waits for it `wait_s` at most."""
         for school in self._schools:
-            signature = self._signature(school)
+            signature = signature_of(school, self._folder)
             first, last = _window(school, now_ms)
             today = first + timedelta(days=BACK_DAYS)
             known = self._known.get(school.name)
@@ -258,18 +258,20 @@ class Calendars:
         while self._due:
             name = next(iter(self._due))
             due = self._due.pop(name)
-            read = await asyncio.to_thread(_read_or_doubt, due.school, self._folder, due.first, due.last)
+            read = await asyncio.to_thread(read_or_doubt, due.school, self._folder, due.first, due.last)
             again = due.last - timedelta(days=LOOK_AHEAD_DAYS)
             self._known[name] = _Known(due.signature, again, read.timetable)
             if read.faults:
                 log.warning("calendar files cannot be used: rooms count as booked", faults=layout(read.faults))
 
-    def _signature(self, school: School) -> tuple[object, ...]:
-        names = [*school.calendars, school.days, school.timetable, *(room.calendar for room in school.rooms)]
-        return tuple(_looks(self._folder / name) for name in names if name)
+
+def signature_of(school: School, folder: Path) -> tuple[object, ...]:
+    """What changes when a file of the school's does."""
+    names = [*school.calendars, school.days, school.timetable, *(room.calendar for room in school.rooms)]
+    return tuple(_looks(folder / name) for name in names if name)
 
 
-def _read_or_doubt(school: School, folder: Path, first: date, last: date) -> SchoolRead:
+def read_or_doubt(school: School, folder: Path, first: date, last: date) -> SchoolRead:
     """The same as `read_school`; whatever goes wrong in it is doubt about this school, not the end of the rules."""
     try:
         return read_school(school, folder, first, last)

@@ -3,19 +3,26 @@
 A day's total needs the last reading before it and the first one after it, which may be days away (a machine that was
 off over a weekend says so on Monday). So the first and last reading of each device and day are kept in the state file,
 and a first reading that closes such a gap makes the days in between due again.
+
+Of a school with a service level the day also says what was owed and whether it was there (`owed_days.py`). Such a day
+is computed once it is over even when nothing was heard on it, and a month that was stated is revised when it comes
+out otherwise (`sla_book.py`).
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
 
+from caretaker_collector.owed_days import OwedDays
 from caretaker_collector.points import clock_error_ms, tags
 from caretaker_collector.receiver import retrying
+from caretaker_collector.sla_book import SlaBook
 from caretaker_collector.stages.record import Recorder
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
@@ -47,12 +54,22 @@ _decode = msgspec.msgpack.Decoder(Reading).decode
 class DayRollup:
     """Computes school-days that are marked dirty; one at a time, oldest mark first."""
 
-    def __init__(self, db: sqlite3.Connection, store: Store, estate: Estate, recorder: Recorder, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        store: Store,
+        estate: Estate,
+        recorder: Recorder,
+        clock: Clock,
+        folder: Path = Path(),
+    ) -> None:
         self._db = db
         self._store = store
         self._estate = estate
         self._recorder = recorder
         self._clock = clock
+        self._owed = OwedDays(db, estate, folder)
+        self._book = SlaBook(db, store, estate, self._owed)
 
     async def run(self) -> None:
         """Until cancelled. A store that is down leaves the marks where they are."""
@@ -65,7 +82,12 @@ class DayRollup:
             await asyncio.sleep(max(1.0, self._clock.real_s(LOOK_EVERY_S)))
 
     async def step(self, now_ms: int, settle: bool = True) -> int:
-        """Compute what is due; returns how many school-days were. With `settle` False marks need not have aged."""
+        """Compute what is due; returns how many school-days were. With `settle` False marks need not have aged.
+
+        Then months that were stated and whose days came out otherwise get a revision.
+        """
+        for name, day, since_ms in await self._owed.due(now_ms):
+            self._recorder.mark_day(name, day.isoformat(), since_ms)
         done = 0
         for school, text, since_ms in self._db.execute(
             "SELECT school, day, since_ms FROM dirty_days ORDER BY since_ms"
@@ -85,6 +107,10 @@ class DayRollup:
                 self._recorder.mark_day(school, text, since_ms)
                 raise
             done += 1
+        for revision in await self._book.revise(now_ms):
+            log.warning(
+                "a stated month was revised", school=revision.school, month=revision.month, reason=revision.reason
+            )
         return done
 
     async def _roll(self, school: str, day: date, zone: ZoneInfo, now_ms: int) -> None:
@@ -95,6 +121,7 @@ class DayRollup:
             by_device.setdefault(point.tags[3], []).append(reading_of(point))
         # Devices without a reading on this day may have been off all through it.
         devices = by_device.keys() | {a.device for a in self._estate.devices if a.school == school}
+        owed = await self._owed.begin(self._store, school, day, start_ms, until_ms)
         points: list[Point] = []
         for count, device in enumerate(sorted(devices)):
             if count % 50 == 49:
@@ -102,8 +129,15 @@ class DayRollup:
             readings = by_device.get(device, [])
             self._keep_ends(school, device, day, readings)
             around = [*self._neighbours(school, device, day), *readings]
-            if around and until_ms > start_ms:
-                points.append(self._point(Address(school, device), start_ms, around, until_ms))
+            address = Address(school, device)
+            registered = self._estate.devices.get(address) if owed is not None else None
+            if (around or registered) and until_ms > start_ms:
+                point = self._point(address, start_ms, around, until_ms)
+                if owed is not None and registered is not None:
+                    point.fields.update(owed.fields(registered, around))
+                points.append(point)
+        if owed is not None:
+            await self._owed.keep(self._store, owed, points)
         refused = await self._store.write(points)
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)

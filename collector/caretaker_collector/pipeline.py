@@ -1,7 +1,7 @@
 """The order of work, written once.
 
-    receive -> journal -> decode -> deduplicate -> track -> calendars -> decide -> order -> recall -> wake -> ready
-                       |                                                            -> keep -> feeds -> act
+    receive -> journal -> decode -> deduplicate -> track -> watch -> calendars -> decide -> order -> recall -> wake
+                       |                                                            -> ready -> keep -> feeds -> act
                        \\-> decode -> record
 
 The upper row is the core reader, the lower one the recorder.

@@ -160,6 +160,37 @@ def in_force(db: sqlite3.Connection, now_ms: int, by_ms: int, kinds: Collection[
             yield _hold(record, from_ms, until_ms)
 
 
+def recorded_before(db: sqlite3.Connection, school: str, from_ms: int, until_ms: int) -> Iterator[Hold]:
+    """Each time of the school's maintenance within [from_ms, until_ms) that was on record before it began.
+
+    Only as long as it lasted by the record: what overruns is not in it, nor is a time that was called off midway.
+    """
+    rows = db.execute(
+        f"SELECT {_COLUMNS}, made_ms FROM holds WHERE kind = 'maintenance' AND school = ? AND from_ms < ? "  # noqa: S608
+        "AND (until_ms > ? OR every IS NOT NULL)",
+        (school, until_ms, from_ms),
+    )
+    for *columns, made_ms in rows:
+        record = _record(tuple(columns))
+        end_ms = until_ms if record.ended_ms is None else record.ended_ms
+        # `resumes_ms` calls off the time that was on then, and leaves those before it as they were.
+        called_off_ms = record.series.resumes_ms - 1
+        series = msgspec.structs.replace(record.series, resumes_ms=0)
+        for begin, end in occurrences(series, from_ms, until_ms - 1):
+            if made_ms <= begin < end_ms and begin != called_off_ms:
+                yield Hold(
+                    id=record.id,
+                    kind=record.kind,
+                    school=record.scope.school,
+                    room=record.scope.room,
+                    device=record.scope.device,
+                    device_class=record.scope.device_class,
+                    from_ms=begin,
+                    until_ms=min(end, end_ms) if record.ended_ms is not None else end,
+                    reason=record.reason,
+                )
+
+
 def held_back(db: sqlite3.Connection, estate: Estate, record: Record, now_ms: int) -> HeldBack:
     """What decisions say of it: machines of its scope that were left on for its kind of reason while it lasted.
 

@@ -92,12 +92,24 @@ CREATE TABLE IF NOT EXISTS readiness (
 CREATE TABLE IF NOT EXISTS sight (from_ms INTEGER PRIMARY KEY, until_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS outages (
     school TEXT NOT NULL, day TEXT NOT NULL, device TEXT NOT NULL, from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
-    what TEXT NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (school, day, device, from_ms)
+    what TEXT NOT NULL, cause TEXT NOT NULL, began_ms INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (school, day, device, from_ms)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stated (
     school TEXT NOT NULL, month TEXT NOT NULL, revision INTEGER NOT NULL, made_ms INTEGER NOT NULL, stamp TEXT NOT NULL,
     figure BLOB NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (school, month, revision)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS amended (
+    school TEXT NOT NULL, day TEXT NOT NULL, device TEXT NOT NULL, PRIMARY KEY (school, day, device)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS day_changes (
+    school TEXT NOT NULL, device TEXT NOT NULL, day TEXT NOT NULL, last BLOB NOT NULL,
+    PRIMARY KEY (school, device, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS day_stamps (
+    school TEXT NOT NULL, day TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (school, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owed_inputs (school TEXT PRIMARY KEY, signature TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pending_findings (
     school TEXT NOT NULL, key TEXT NOT NULL, pending BLOB NOT NULL, PRIMARY KEY (school, key)
 ) WITHOUT ROWID;

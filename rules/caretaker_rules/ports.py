@@ -58,6 +58,23 @@ class Store(Protocol):
         """Points with start <= time < end, in order of time; fields that were not given are absent."""
         ...
 
+    async def sums(
+        self,
+        measurement: str,
+        fields: Sequence[str],
+        start_ms: int,
+        end_ms: int,
+        by: Sequence[str] = (),
+        school: str | None = None,
+    ) -> dict[tuple[str, ...], dict[str, float]]:
+        """Sums of numeric fields over points with start <= time < end, by the values of these tags, in their order.
+
+        The store adds up, so that a year's figure does not carry every point. A field that no point of a group has is
+        absent, and so is a group without any; `by` empty gives one group, (). ValueError for a field that is no number
+        of `measurement`, and for an unknown tag.
+        """
+        ...
+
     async def count(self, measurement: str) -> int:
         """How many points of `measurement` there are."""
         ...

@@ -206,6 +206,56 @@ async def test_reading_can_be_limited_to_a_school_or_a_device(world: World) -> N
     assert await world.store.read("device", 0, 2**62, "no such school") == []
 
 
+def _day(world: World, device: str, room: str, day: int, **fields: FieldValue) -> Point:
+    time_ns = (T0_MS + day * 86_400_000) * 1_000_000
+    return Point("device_day", time_ns, (world.school, room, "desktop", device), {"in_use_s": 0, **fields})
+
+
+async def test_sums_are_made_by_tags_and_span_and_school(world: World) -> None:
+    points = [
+        _day(world, f"pc-{number}", "ict1" if number < 3 else "it's", day, owed_s=100 * number + day, energy_wh=0.5)
+        for number in range(5)
+        for day in range(4)
+    ]
+    other = replace(points[0], tags=(f"{world.school}-b", "ict1", "desktop", "pc-0"))
+    assert await world.store.write([*points, other]) == []
+    span = (T0_MS + 86_400_000, T0_MS + 3 * 86_400_000)  # days 1 and 2
+    fields = ("owed_s", "energy_wh")
+    by_room = await world.store.sums("device_day", fields, *span, ("school", "room"), school=world.school)
+    assert by_room == {
+        (world.school, "ict1"): {"owed_s": 2 * 300 + 3 * 3, "energy_wh": 3.0},
+        (world.school, "it's"): {"owed_s": 2 * 700 + 2 * 3, "energy_wh": 2.0},
+    }
+    assert all(type(value) is float for sums in by_room.values() for value in sums.values())
+    whole = await world.store.sums("device_day", ("owed_s",), *span, school=world.school)
+    assert whole == {(): {"owed_s": 2015.0}}
+    schools = await world.store.sums("device_day", ("owed_s",), T0_MS, T0_MS + 1, ("school",))
+    mine = {key: value for key, value in schools.items() if key[0].startswith(world.school)}
+    assert mine == {(world.school,): {"owed_s": 1000.0}, (f"{world.school}-b",): {"owed_s": 0.0}}
+
+
+async def test_sums_leave_out_what_no_point_has(world: World) -> None:
+    points = [_day(world, "pc-0", "ict1", 0), _day(world, "pc-1", "lib", 0, owed_s=5), _day(world, "pc-2", "lib", 0)]
+    await world.store.write(points)
+    span = (T0_MS, T0_MS + 1)
+    found = await world.store.sums("device_day", ("owed_s", "down_s"), *span, ("room",), school=world.school)
+    assert found == {("lib",): {"owed_s": 5.0}}
+    assert await world.store.sums("device_day", ("owed_s",), *span, ("room",), school="nobody") == {}
+    assert await world.store.sums("device_day", ("owed_s",), 0, 1, school=world.school) == {}
+
+
+async def test_sums_of_what_is_no_number_are_a_mistake(world: World) -> None:
+    for fields, by in ((("state",), ()), (("owed_s",), ()), ((), ()), (("seq",), ("colour",))):
+        with pytest.raises(ValueError, match=r"no sums of device|no tags"):
+            await world.store.sums("device", fields, 0, 1, by)
+
+
+async def test_sums_rewritten_points_count_once(world: World) -> None:
+    for owed_s in (7, 9):
+        await world.store.write([_day(world, "pc-0", "ict1", 0, owed_s=owed_s)])
+    assert await world.store.sums("device_day", ("owed_s",), 0, 2**62, school=world.school) == {(): {"owed_s": 9.0}}
+
+
 AWKWARD = [
     "two words", " ", "comma,comma", "a=b", 'say "hi"', "it's", "school/room", "Zoë", "教室", "🙂", "50 %", "--",
     "; DROP", "' OR '1'='1", "$1", "{x}", "%s", "a" * 300, "",

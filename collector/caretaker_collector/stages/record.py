@@ -65,7 +65,10 @@ class Recorder:
             return False
         points: list[Point] = [pending_point(blob) for _, blob in pending]
         sources: list[Record | None] = [None] * len(points)  # of each point
-        touched: set[tuple[str, str]] = set()
+        # What was inferred (lost) has no report of its own, and changes its day all the same.
+        touched = {
+            (p.tags[0], self._day(p.tags[0], p.time_ns // 1_000_000)) for p in points if p.measurement == "transition"
+        }
         for record in records:
             try:
                 address, _, message = decoded(record)
@@ -87,7 +90,7 @@ class Recorder:
                     counts["quarantined"] += self._quarantine(point, reason, source_of.get(id(point)))
             if pending:
                 self._db.execute("DELETE FROM pending_points WHERE id <= ?", (pending[-1][0],))
-            newest_ms = records[-1].received_ms if records else 0
+            newest_ms = records[-1].received_ms if records else points[-1].time_ns // 1_000_000
             self._db.executemany(
                 "INSERT INTO dirty_days VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 [(school, day, newest_ms) for school, day in touched - self._days],

@@ -23,7 +23,7 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 from msgspec import Struct
 
-from caretaker_collector.stores.points import Shape, fault_of, shape_of, window_ns
+from caretaker_collector.stores.points import Shape, check_sums, fault_of, shape_of, window_ns
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.metrics import MEASUREMENTS, TAGS, FieldType, FieldValue, Point
 
@@ -91,6 +91,30 @@ class InfluxStore:
             found += _points(measurement, series, types)
             await asyncio.sleep(0)
         found.sort(key=lambda point: (point.time_ns, point.tags))
+        return found
+
+    async def sums(
+        self,
+        measurement: str,
+        fields: Sequence[str],
+        start_ms: int,
+        end_ms: int,
+        by: Sequence[str] = (),
+        school: str | None = None,
+    ) -> dict[tuple[str, ...], dict[str, float]]:
+        """Sums of `fields` by the values of the tags `by`."""
+        check_sums(measurement, fields, by)
+        start_ns, end_ns = window_ns(start_ms, end_ms)
+        totals = ", ".join(f"SUM({_name(name)}) AS {_name(name)}" for name in fields)
+        only = "" if school is None else f" AND {_name('school')} = {_text(school)}"
+        grouped = f" GROUP BY {', '.join(map(_name, by))}" if by else ""
+        query = f"SELECT {totals} FROM {_name(measurement)} WHERE time >= {start_ns} AND time < {end_ns}{only}{grouped}"  # noqa: S608
+        found: dict[tuple[str, ...], dict[str, float]] = {}
+        async for series in self._query(query):
+            values = zip(series.columns, series.values[0], strict=True)
+            known = {name: float(value) for name, value in values if name != "time" and value is not None}
+            if known:
+                found[tuple(series.tags.get(tag, "") for tag in by)] = known
         return found
 
     async def count(self, measurement: str) -> int:
@@ -263,6 +287,7 @@ def _text(value: str) -> str:
 class _Series(Struct):
     columns: list[str]
     values: list[list[Any]]
+    tags: dict[str, str] = {}
 
 
 class _Result(Struct):

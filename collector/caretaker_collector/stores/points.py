@@ -6,6 +6,7 @@ that an empty tag and a missing one are the same thing and a whole number in a f
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Final
@@ -118,3 +119,12 @@ def window_ns(start_ms: int, end_ms: int) -> tuple[int, int]:
     """start <= time < end in nanoseconds, cut to what 64 bits hold."""
     bound = _INT64 - 1
     return max(1 - bound, start_ms * 1_000_000), min(bound, end_ms * 1_000_000)
+
+
+def check_sums(measurement: str, fields: Sequence[str], by: Sequence[str]) -> None:
+    """ValueError when these fields cannot be added up by these tags: a mistake of ours, the same in every store."""
+    numbers = {metric.name for metric in MEASUREMENTS[measurement] if metric.type in ("int", "float")}
+    if not fields or (wrong := set(fields) - numbers):
+        raise ValueError(f"no sums of {measurement} over {sorted(wrong) if fields else 'nothing'}: no such numbers")
+    if wrong := set(by) - set(TAGS):
+        raise ValueError(f"no tags {sorted(wrong)}; there are {', '.join(TAGS)}")

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from caretaker_collector.stores.points import fault_of, shape_of, window_ns
+from caretaker_collector.stores.points import check_sums, fault_of, shape_of, window_ns
 from caretaker_collector.stores.worker import Worker
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.metrics import MEASUREMENTS, TAGS, FieldType, FieldValue, Metric, Point
@@ -59,6 +59,21 @@ class SqliteStore:
         """Points with start <= time < end, in order of time and tags."""
         table = self._tables[measurement]
         return await self._reading.run(partial(table.select, *window_ns(start_ms, end_ms), school, device))
+
+    async def sums(
+        self,
+        measurement: str,
+        fields: Sequence[str],
+        start_ms: int,
+        end_ms: int,
+        by: Sequence[str] = (),
+        school: str | None = None,
+    ) -> dict[tuple[str, ...], dict[str, float]]:
+        """Sums of `fields` by the values of the tags `by`."""
+        check_sums(measurement, fields, by)
+        table = self._tables[measurement]
+        window = window_ns(start_ms, end_ms)
+        return await self._reading.run(partial(table.sums, tuple(fields), *window, tuple(by), school))
 
     async def count(self, measurement: str) -> int:
         """How many points of `measurement` there are."""
@@ -178,6 +193,30 @@ class _Table:
             last = rows[-1][: len(_KEY)]
         database.execute("COMMIT")
         return points
+
+    def sums(
+        self,
+        fields: tuple[str, ...],
+        start_ns: int,
+        end_ns: int,
+        by: tuple[str, ...],
+        school: str | None,
+        database: sqlite3.Connection,
+    ) -> dict[tuple[str, ...], dict[str, float]]:
+        """Sums of a span of time, in SQLite itself."""
+        tags = ", ".join(f'"{tag}"' for tag in by)
+        totals = ", ".join(f'sum(CAST("{name}" AS REAL))' for name in fields)  # whole numbers could run over
+        query = (
+            f"SELECT {', '.join(part for part in (tags, totals) if part)} "  # noqa: S608  # of the table of metrics
+            f'FROM "{self.name}" WHERE time_ns >= ? AND time_ns < ?{" AND school = ?" if school is not None else ""}'
+            f"{f' GROUP BY {tags}' if by else ''}"
+        )
+        found: dict[tuple[str, ...], dict[str, float]] = {}
+        for row in database.execute(query, (start_ns, end_ns, *([] if school is None else [school]))):
+            values = zip(fields, row[len(by) :], strict=True)
+            if known := {name: value for name, value in values if value is not None}:
+                found[row[: len(by)]] = known
+        return found
 
     def _point(self, row: Sequence[Any]) -> Point:
         fields: dict[str, FieldValue] = {

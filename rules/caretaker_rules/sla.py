@@ -1,0 +1,502 @@
+"""A school's month against its service level, in figures that both sides can recompute.
+
+A month in which the level changes is reckoned in parts, one for each level, each against its own target.
+
+- **Availability** is a range where Caretaker was blind. `met` and `missed` are said only when the whole range lies on
+  one side of the target; else nobody can tell, and the credits that it costs are those that are proved.
+- **A fault counts once**: outages that belong to one incident are one fault, however many machines were hit; outages of
+  one machine with no service owed in between are one; what belongs to no incident counts for itself.
+- **Times** to answer and to fix are those of the incidents opened in the part, by `clocks`; merged ones live on in
+  another. What still runs and is not late is neither in time nor late.
+- **A room is ready** for a lesson when no more of its machines are missing than the level's `spare_ratio`.
+- **Credits** are the level's table: for each *full* `per` of a failure. Caps of a month hold for each part by its own
+  level, and for the whole month by the highest of them.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from enum import StrEnum
+from itertools import pairwise
+
+import msgspec
+from msgspec import Struct
+
+from caretaker_rules import clocks
+from caretaker_rules.availability import Figure
+from caretaker_rules.calendar import midnight_ms
+from caretaker_rules.findings import FindingKind
+from caretaker_rules.incidents import Incident, Status
+from caretaker_rules.model import School
+from caretaker_rules.service import Credit, ServiceLevel
+from caretaker_rules.service_hours import ServiceClock
+
+METHOD = "sla-1"
+"""Changes whenever the same events would give another figure."""
+_DAY = timedelta(days=1)
+_NEARLY = 1e-9
+"""What binary fractions may be off by: 99.5 % less 0.3 points is 99.2 %."""
+
+
+class Verdict(StrEnum):
+    """How a figure stands to its target; the value is the sentence."""
+
+    MET = "met"
+    MISSED = "missed"
+    BLIND = "cannot tell: blind"
+    NOTHING_OWED = "n/a: nothing was owed"
+
+
+class DeviceOutage(Struct, frozen=True, order=True):
+    """One stretch of one day in which a device was not available when it was owed, as the day's roll-up wrote it."""
+
+    device: str
+    from_ms: int
+    until_ms: int
+    what: str  # as availability.Down
+    cause: str = ""
+    began_ms: int = 0  # when the first part of it began, perhaps on another day
+    room: str = ""
+
+
+class Lesson(Struct, frozen=True):
+    """The start of a lesson in a room: how many of its machines were on."""
+
+    room: str
+    at_ms: int
+    ready: int
+    total: int
+
+    def is_ready(self, level: ServiceLevel) -> bool:
+        """Whether no more are missing than others can stand in for."""
+        return self.total - self.ready <= level.spare_ratio * self.total + _NEARLY
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """What counts once: an incident with its outages, or outages of one device that belong to none."""
+
+    incident: str = ""  # INC-12; "": none
+    title: str = ""
+    priority: int | None = None
+    from_ms: int
+    until_ms: int
+    down_ms: int  # of all its devices, in owed time
+    devices: tuple[str, ...]
+    causes: tuple[str, ...]
+    outages: tuple[DeviceOutage, ...] = ()
+
+
+class Times(Struct, frozen=True, kw_only=True):
+    """Incidents of one priority: how many were answered, or fixed, in time."""
+
+    priority: int
+    allowed_ms: int
+    in_time: int = 0
+    late: int = 0
+    running: int = 0  # neither done nor late yet
+
+    @property
+    def ratio(self) -> float | None:
+        """Share in time of those that are decided, 0-1; None when none is."""
+        done = self.in_time + self.late
+        return self.in_time / done if done else None
+
+
+class CreditLine(Struct, frozen=True, kw_only=True):
+    """What one line of the level's table costs this month. `most_...`: if all that nobody saw was down."""
+
+    failure: str
+    priority: int | None
+    count: float  # availability: percentage points below target; else failures
+    per: float
+    points: float
+    percent: float
+    most_points: float
+    most_percent: float
+
+
+class Cost(Struct, frozen=True):
+    """Credits, after caps."""
+
+    points: float = 0.0
+    percent: float = 0.0
+    most_points: float = 0.0
+    most_percent: float = 0.0
+
+
+class Sums(Struct, frozen=True):
+    """What the days of a span add up to: all owed time, and that within lessons."""
+
+    devices: Figure
+    lessons: Figure
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """The days of a month under one level."""
+
+    level: str
+    title: str
+    illustrative: bool
+    first: date
+    last: date
+    target: float
+    availability: Sums
+    verdict: Verdict
+    faults: int
+    answered: tuple[Times, ...]
+    fixed: tuple[Times, ...]
+    lessons: int  # starts of lessons at which Caretaker saw how many machines of the room were on
+    lessons_ready: int
+    credits: tuple[CreditLine, ...]
+    cost: Cost
+    capped: bool
+    rule: str
+
+
+class Month(Struct, frozen=True, kw_only=True):
+    """A school's month. No parts: the school had no level in it."""
+
+    school: str
+    month: str  # 2026-09
+    stamp: str  # "sla-1/3fa2": method, and a short hash over levels, hours and what each day was reckoned with
+    levels_hash: str  # what the levels say
+    days_hash: str  # hours and lessons that the days were reckoned with
+    parts: tuple[Part, ...]
+    cost: Cost
+    incidents: tuple[tuple[str, str, str], ...] = ()  # name, how its answer stands, how its fix stands
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the parts in which something was owed."""
+        found = {part.verdict for part in self.parts}
+        order = (Verdict.MISSED, Verdict.BLIND, Verdict.MET)
+        return next((verdict for verdict in order if verdict in found), Verdict.NOTHING_OWED)
+
+
+def month_days(month: str) -> tuple[date, date]:
+    """First and last day of "2026-09". ValueError when it is no month."""
+    first = date.fromisoformat(f"{month}-01")
+    return first, (first + timedelta(days=31)).replace(day=1) - _DAY
+
+
+def spans(clock: ServiceClock, first: date, last: date) -> list[tuple[date, date, ServiceLevel]]:
+    """The days from `first` to `last` as (first, last, level); days without a level are left out."""
+    found: list[tuple[date, date, ServiceLevel]] = []
+    day = first
+    while day <= last:
+        level = clock.level(day)
+        if level is not None:
+            if found and found[-1][1] == day - _DAY and found[-1][2] == level:
+                found[-1] = (found[-1][0], day, level)
+            else:
+                found.append((day, day, level))
+        day += _DAY
+    return found
+
+
+def verdict_of(figure: Figure, target: float) -> Verdict:
+    """Where a range stands to a target."""
+    low, high = figure.low, figure.high
+    if low is None or high is None:
+        return Verdict.NOTHING_OWED
+    if low >= target - _NEARLY:
+        return Verdict.MET
+    return Verdict.MISSED if high < target - _NEARLY else Verdict.BLIND
+
+
+def _hash(*values: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(values)).hexdigest()[:8]
+
+
+def part(
+    school: School,
+    clock: ServiceClock,
+    span: tuple[date, date, ServiceLevel],
+    sums: Sums,
+    outages: Sequence[DeviceOutage],
+    lessons: Sequence[Lesson],
+    incidents: Sequence[Incident],
+    now_ms: int,
+) -> Part:
+    """The figures of a span of days under one level.
+
+    `outages`, `lessons`: those of its days; `incidents`: all that may have to do with it, merged ones too; those that
+    were opened in it count.
+    """
+    first, last, level = span
+    from_ms, until_ms = midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone)
+    opened = [each for each in incidents if from_ms <= each.opened_ms < until_ms and each.status is not Status.MERGED]
+    answered = times(level, opened, clock, now_ms, "respond")
+    fixed = times(level, opened, clock, now_ms, "fix")
+    not_ready = sum(not lesson.is_ready(level) for lesson in lessons)
+    lines = credit_lines(level, sums.devices, answered, fixed, not_ready)
+    cost, capped = _capped(level, lines)
+    return Part(
+        level=level.name,
+        title=level.title or level.name,
+        illustrative=level.illustrative,
+        first=first,
+        last=last,
+        target=level.availability_target,
+        availability=sums,
+        verdict=verdict_of(sums.devices, level.availability_target),
+        faults=len(faults(outages, incidents, clock)),
+        answered=answered,
+        fixed=fixed,
+        lessons=len(lessons),
+        lessons_ready=len(lessons) - not_ready,
+        credits=lines,
+        cost=cost,
+        capped=capped,
+        rule=rule_line(school, clock, span, sums.devices),
+    )
+
+
+def month(
+    school: School,
+    name: str,
+    parts: Sequence[Part],
+    levels: Sequence[ServiceLevel],
+    days: Iterable[str],
+    incidents: Sequence[Incident],
+    clock: ServiceClock,
+    now_ms: int,
+) -> Month:
+    """The month of its parts. `levels` in their order; `days`: what each day was reckoned with, in order."""
+    total = [sum(getattr(each.cost, key) for each in parts) for key in Cost.__struct_fields__]
+    caps = [_highest([getattr(each, key) for each in levels]) for key in ("most_points", "most_percent")]
+    limits = (*caps, *caps)
+    cost = Cost(*(value if cap is None else min(value, cap) for value, cap in zip(total, limits, strict=True)))
+    first, last = month_days(name)
+    from_ms, until_ms = midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone)
+    stands = tuple(
+        (each.name, _stand(clocks.response(each, clock, now_ms)), _stand(clocks.fix(each, clock, now_ms)))
+        for each in incidents
+        if from_ms <= each.opened_ms < until_ms
+    )
+    levels_hash = _hash(list(levels))
+    days_hash = _hash(school.service_hours, school.time_zone, list(days))
+    return Month(
+        school=school.name,
+        month=name,
+        stamp=f"{METHOD}/{_hash(levels_hash, days_hash)[:4]}",
+        levels_hash=levels_hash,
+        days_hash=days_hash,
+        parts=tuple(parts),
+        cost=cost,
+        incidents=stands,
+    )
+
+
+def times(
+    level: ServiceLevel, opened: Iterable[Incident], clock: ServiceClock, now_ms: int, which: str
+) -> tuple[Times, ...]:
+    """Answered ("respond") or fixed ("fix") in time, for each priority of the level of which there was an incident."""
+    found: dict[int, dict[str, int]] = {}
+    allowed: dict[int, int] = {}
+    read = clocks.response if which == "respond" else clocks.fix
+    for incident in opened:
+        one = read(incident, clock, now_ms)
+        if one is None or incident.priority is None:
+            continue
+        counts = found.setdefault(incident.priority, {"in_time": 0, "late": 0, "running": 0})
+        counts[_stand(one).replace(" ", "_")] += 1
+        allowed[incident.priority] = one.allowance_ms
+    return tuple(
+        Times(priority=priority, allowed_ms=allowed[priority], **counts) for priority, counts in sorted(found.items())
+    )
+
+
+def _stand(clock: clocks.Clock | None) -> str:
+    if clock is None:
+        return ""
+    if clock.late:
+        return "late"
+    return "in time" if clock.ended_ms else "running"
+
+
+def credit_lines(
+    level: ServiceLevel,
+    figure: Figure,
+    answered: Sequence[Times],
+    fixed: Sequence[Times],
+    not_ready: int,
+) -> tuple[CreditLine, ...]:
+    """Each line of the level's table that costs something, or would if all that nobody saw was down."""
+    lines = []
+    for credit in level.credits:
+        count, most = _failures(credit, level, figure, answered, fixed, not_ready)
+        steps, most_steps = (int(number / credit.per + _NEARLY) for number in (count, most))
+        if most_steps:
+            lines.append(
+                CreditLine(
+                    failure=credit.failure,
+                    priority=credit.priority,
+                    count=round(count, 9),
+                    per=credit.per,
+                    points=steps * credit.points,
+                    percent=steps * credit.percent,
+                    most_points=most_steps * credit.points,
+                    most_percent=most_steps * credit.percent,
+                )
+            )
+    return tuple(lines)
+
+
+def _failures(
+    credit: Credit,
+    level: ServiceLevel,
+    figure: Figure,
+    answered: Sequence[Times],
+    fixed: Sequence[Times],
+    not_ready: int,
+) -> tuple[float, float]:
+    """How much failed for certain, and at most."""
+    if credit.failure == "availability":
+        if figure.low is None or figure.high is None:
+            return 0.0, 0.0
+        proved, most = ((level.availability_target - ratio) * 100 for ratio in (figure.high, figure.low))
+        return max(0.0, proved), max(0.0, most)
+    if credit.failure == "room_not_ready":
+        number = not_ready
+    else:
+        rows = answered if credit.failure == "response" else fixed
+        number = sum(row.late for row in rows if credit.priority in (None, row.priority))
+    return number, number
+
+
+def _capped(level: ServiceLevel, lines: Sequence[CreditLine]) -> tuple[Cost, bool]:
+    """The sum of the lines under the level's caps, and whether a cap took something off."""
+    caps = (level.most_points, level.most_percent, level.most_points, level.most_percent)
+    total = [sum(getattr(line, key) for line in lines) for key in Cost.__struct_fields__]
+    under = [value if cap is None else min(value, cap) for value, cap in zip(total, caps, strict=True)]
+    return Cost(*under), under != total
+
+
+def _highest(caps: Sequence[float | None]) -> float | None:
+    """The highest cap; None: one of them has none, or there is no level."""
+    known = [cap for cap in caps if cap is not None]
+    return max(known) if known and len(known) == len(caps) else None
+
+
+def faults(outages: Sequence[DeviceOutage], incidents: Sequence[Incident], clock: ServiceClock) -> list[Fault]:
+    """The outages by what counts once, in order of time."""
+    by_uid = {each.uid: each for each in incidents}
+    groups: dict[str, list[DeviceOutage]] = {}
+    alone: list[list[DeviceOutage]] = []
+    for run in _runs(outages, clock):
+        incident = _incident_of(run, incidents)
+        if incident is None:
+            alone.append(run)
+        else:
+            groups.setdefault(_root(incident, by_uid).uid, []).extend(run)
+    found = [_fault(group, by_uid[uid], clock) for uid, group in groups.items()] + [
+        _fault(run, None, clock) for run in alone
+    ]
+    return sorted(found, key=lambda fault: (fault.from_ms, fault.incident, fault.devices))
+
+
+def _runs(outages: Iterable[DeviceOutage], clock: ServiceClock) -> list[list[DeviceOutage]]:
+    """Outages of one device that are one: parts of it, or with no service owed between them."""
+    by_device: dict[str, list[DeviceOutage]] = {}
+    for outage in sorted(outages):
+        by_device.setdefault(outage.device, []).append(outage)
+    runs: list[list[DeviceOutage]] = []
+    for own in by_device.values():
+        runs.append([own[0]])
+        for before, after in pairwise(own):
+            if before.began_ms != after.began_ms and clock.owed(before.until_ms, after.from_ms):
+                runs.append([after])
+            else:
+                runs[-1].append(after)
+    return runs
+
+
+def _incident_of(run: Sequence[DeviceOutage], incidents: Sequence[Incident]) -> Incident | None:
+    """The incident that a run of outages belongs to: one that names the device, else its room, else the school.
+
+    It has to be on at some time of the run; of several the first one counts.
+    """
+    device, room = run[0].device, run[0].room
+    from_ms, until_ms = run[0].from_ms, run[-1].until_ms
+    best: tuple[int, int, Incident] | None = None
+    for incident in incidents:
+        if incident.since_ms > until_ms or (incident.fixed_ms and incident.fixed_ms < from_ms):
+            continue
+        near = _nearness(incident, device, room)
+        if near and (best is None or (near, incident.since_ms) < best[:2]):
+            best = (near, incident.since_ms, incident)
+    return best[2] if best else None
+
+
+_OF_ITS_PLACE = (FindingKind.SCHOOL_DARK, FindingKind.LINK_DOWN, FindingKind.ROOM_NOT_READY)
+"""Kinds whose subject stands for all machines in it. An incident named otherwise hits what it names."""
+
+
+def _nearness(incident: Incident, device: str, room: str) -> int:
+    subject = incident.subject
+    if any(hit.device == device for hit in incident.ever_hit) or subject.device == device:
+        return 1
+    if subject.device or incident.kind not in _OF_ITS_PLACE:
+        return 0
+    if subject.room:
+        return 2 if subject.room == room else 0
+    return 3
+
+
+def _root(incident: Incident, by_uid: dict[str, Incident]) -> Incident:
+    """The incident that it was merged into, if it was."""
+    seen = {incident.uid}
+    while incident.merged_into in by_uid and incident.merged_into not in seen:
+        incident = by_uid[incident.merged_into]
+        seen.add(incident.uid)
+    return incident
+
+
+def _fault(outages: Sequence[DeviceOutage], incident: Incident | None, clock: ServiceClock) -> Fault:
+    return Fault(
+        incident=incident.name if incident else "",
+        title=incident.title if incident else "",
+        priority=incident.priority if incident else None,
+        from_ms=min(each.from_ms for each in outages),
+        until_ms=max(each.until_ms for each in outages),
+        down_ms=sum(clock.used_ms(each.from_ms, each.until_ms) for each in outages),
+        devices=tuple(sorted({each.device for each in outages})),
+        causes=tuple(sorted({each.cause or each.what for each in outages})),
+        outages=tuple(sorted(outages)),
+    )
+
+
+def rule_line(school: School, clock: ServiceClock, span: tuple[date, date, ServiceLevel], figure: Figure) -> str:
+    """The rule that stands under a percentage, in one line."""
+    first, last, level = span
+    days = ", ".join(kind.value.replace("_", " ") for kind in level.days) or "no"
+    unknown = clock.unknown_days(midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone))
+    calendar = f"bank holidays of {school.bank_holidays.replace('_', ' ')}" if school.bank_holidays != "none" else ""
+    parts = [
+        f"{day_text(first)} to {day_text(last)} {last.year}, {school.time_zone}",
+        f"owed {', '.join(level.hours or school.service_hours)} on {days} days"
+        + (f", not on {calendar}" if calendar and "bank_holiday" not in level.days else ""),
+        f"left out: {hours_text(figure.maintained_ms)} of maintenance recorded before it began",
+        "off by a rule or its user counts as available until it is needed",
+        f"no data ({hours_text(figure.unseen_ms)}) is neither up nor down: it makes the range",
+    ]
+    if unknown:
+        listed = ", ".join(day_text(day) for day in unknown[:5]) + (" ..." if len(unknown) > 5 else "")
+        count = "1 day" if len(unknown) == 1 else f"{len(unknown)} days"
+        counts = "counts" if len(unknown) == 1 else "count"
+        parts.append(f"{count} of a kind that nobody knows {counts} as owed ({listed})")
+    if level.illustrative:
+        parts.append("an illustrative level, nobody's contract")
+    return "; ".join(parts)
+
+
+def day_text(day: date) -> str:
+    """ "3 Sep" """
+    return f"{day.day} {day:%b}"
+
+
+def hours_text(length_ms: int) -> str:
+    """ "1,234 h", "3.5 h" of machines."""
+    hours = length_ms / 3_600_000
+    return f"{hours:,.0f} h" if hours >= 99.5 or hours == int(hours) else f"{hours:,.1f} h"
