@@ -79,6 +79,7 @@ CLASSES = [
         watts_asleep=25,
         watts_off=0,
         always_on=True,
+        agent=False,
         source="an estimate, not a published figure: put your own measurement here",
     ),
 ]
@@ -276,6 +277,7 @@ def write_estate(folder: Path, estate: Estate, comment: str, service: str = "") 
             f"{key} = {getattr(each, key):g}" for key in ("watts_in_use", "watts_idle", "watts_asleep", "watts_off")
         ]
         lines += ["always_on = true"] if each.always_on else []
+        lines += [] if each.agent else ["agent = false"]
         lines += [f"source = {_text(each.source)}", ""]
     for tariff in estate.tariffs:
         lines += ["[[tariffs]]", f"valid_from = {tariff.valid_from}", f"pence_per_kwh = {tariff.pence_per_kwh!r}"]

@@ -15,7 +15,7 @@ import msgspec
 
 from caretaker_agent.obey import Keyring
 from caretaker_contract.topics import Address
-from caretaker_rules.model import Estate
+from caretaker_rules.model import Device, Estate
 from caretaker_simulator.device import SimulatedDevice
 from caretaker_simulator.habits import Habits, seat
 from caretaker_simulator.life import Life
@@ -27,10 +27,14 @@ from caretaker_simulator.truth import STATES
 from caretaker_simulator.voice import Voice
 
 DAY_MS = 86_400_000
-WITHOUT_AGENT = frozenset({"switch"})
-"""Classes of devices that are in a register and say nothing by themselves."""
 WARM_DAYS = 4
 """Machines live as many days unheard before their agents begin, so that a Monday knows the Friday before."""
+
+
+def has_agent(device: Device, estate: Estate) -> bool:
+    """Whether it says anything by itself."""
+    device_class = estate.classes.get(device.device_class)
+    return device_class is None or device_class.agent
 
 
 def _plain(stream: Iterable[Sent | LinkChange]) -> Iterator[tuple[int, str, bytes]]:
@@ -67,7 +71,7 @@ class Fleet:
         self._seats = [
             seat(device, estate.schools[device.school], estate.classes)
             for device in estate.devices.values()
-            if device.school in wanted and device.device_class not in WITHOUT_AGENT
+            if device.school in wanted and has_agent(device, estate)
         ]
         # an hour is about 15 messages of 400 bytes: large fleets keep less for replay
         self._keep = keep if keep is not None else (1000 if len(self._seats) <= 1000 else 100)

@@ -28,7 +28,7 @@ from caretaker_contract.topics import Address, parse
 from caretaker_rules.model import Estate, Transition
 from caretaker_rules.presence import PresenceSettings
 from caretaker_simulator.estate import read_estate
-from caretaker_simulator.fleet import WITHOUT_AGENT, Fleet
+from caretaker_simulator.fleet import Fleet, has_agent
 
 FOLDER, STORE, NOTE = "history", "store.db", "history.json"
 BATCH = 20_000
@@ -67,7 +67,7 @@ def backfill(
     `progress` is told how much is done, 0-1. Unavailable when the store cannot be written.
     """
     estate = read_estate(estate_folder)
-    count = sum(d.school in schools and d.device_class not in WITHOUT_AGENT for d in estate.devices.values())
+    count = sum(device.school in schools and has_agent(device, estate) for device in estate.devices.values())
     wanted = History(start_ms=start_ms, end_ms=end_ms, seed=seed, schools=sorted(schools), devices=count)
     if (known := existing(out)) is not None and msgspec.structs.replace(known, messages=0) == wanted:
         return known

@@ -130,7 +130,7 @@ class DayRollup:
             self._keep_ends(school, device, day, readings)
             around = [*self._neighbours(school, device, day), *readings]
             address = Address(school, device)
-            registered = self._estate.devices.get(address) if owed is not None else None
+            registered = self._estate.devices.get(address) if owed is not None and self._reports(address) else None
             if (around or registered) and until_ms > start_ms:
                 point = self._point(address, start_ms, around, until_ms)
                 if owed is not None and registered is not None:
@@ -141,6 +141,12 @@ class DayRollup:
         refused = await self._store.write(points)
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)
+
+    def _reports(self, address: Address) -> bool:
+        """Whether anything is to be heard of it, by its class."""
+        device = self._estate.devices.get(address)
+        device_class = self._estate.classes.get(device.device_class) if device else None
+        return device_class is None or device_class.agent
 
     def _keep_ends(self, school: str, device: str, day: date, readings: list[Reading]) -> None:
         """Note the day's first and last reading; when the first is news, the days back to the one before are due."""

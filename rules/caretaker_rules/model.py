@@ -41,6 +41,7 @@ class DeviceClass(Written, frozen=True, kw_only=True):
     watts_asleep: Watts
     watts_off: Watts
     always_on: bool = False  # never switched by a rule: servers, switches
+    agent: bool = True  # false: it says nothing by itself, so nothing is owed of it (a switch that others are behind)
     source: str = ""
 
 
