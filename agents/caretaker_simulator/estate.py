@@ -35,6 +35,7 @@ DROP_IN_TAG = "drop-in"
 _COLUMNS = ("device", "room", "class", "mac", "tags", "behind")
 
 TERMS_2026 = [
+    Term(starts=date(2026, 4, 13), ends=date(2026, 7, 21)),
     Term(starts=date(2026, 9, 2), ends=date(2026, 10, 23)),
     Term(starts=date(2026, 11, 2), ends=date(2026, 12, 18)),
 ]

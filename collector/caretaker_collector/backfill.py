@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from multiprocessing import get_context
 from pathlib import Path
 from queue import Queue
@@ -18,19 +18,20 @@ from queue import Queue
 import msgspec
 from msgspec import Struct
 
-from caretaker_collector import demo_story
+from caretaker_collector import demo_story, past_days, state
 from caretaker_collector.past import Watched
 from caretaker_collector.points import points_of, tags, transition_fields
 from caretaker_collector.stores.sqlite import SqliteStore
 from caretaker_contract.messages import decode
 from caretaker_contract.metrics import Point
 from caretaker_contract.topics import Address, parse
+from caretaker_rules.calendar import local, midnight_ms
 from caretaker_rules.model import Estate, Transition
 from caretaker_rules.presence import PresenceSettings
 from caretaker_simulator.estate import read_estate
 from caretaker_simulator.fleet import Fleet, has_agent
 
-FOLDER, STORE, NOTE = "history", "store.db", "history.json"
+FOLDER, STORE, STATE, NOTE = "history", "store.db", "state.db", "history.json"
 BATCH = 20_000
 DAY_MS = 86_400_000
 MOST_PROCESSES = 4
@@ -48,7 +49,7 @@ class History(Struct, frozen=True, kw_only=True):
     seed: int
     schools: list[str]
     devices: int
-    version: int = 2  # of what is filled in: an older past is made anew
+    version: int = 3  # of what is filled in: an older past is made anew
     messages: int = 0
 
 
@@ -72,15 +73,20 @@ def backfill(
     if (known := existing(out)) is not None and msgspec.structs.replace(known, messages=0) == wanted:
         return known
     out.mkdir(parents=True, exist_ok=True)
-    for name in (NOTE, STORE, f"{STORE}-wal", f"{STORE}-shm"):
+    for name in (NOTE, *(f"{file}{end}" for file in (STORE, STATE) for end in ("", "-wal", "-shm"))):
         (out / name).unlink(missing_ok=True)
+    db = state.open_state(out / STATE)
+    db.execute("INSERT INTO sight VALUES (?, ?)", (start_ms, end_ms))
+    db.close()
     shares = max(1, min(processes or os.cpu_count() or 1, MOST_PROCESSES, count))
     days = max(1, -(-(end_ms - start_ms) // DAY_MS))
+    due = past_days.school_days(estate, sorted(schools), start_ms, end_ms)
+    steps = days * shares + len(due)
     context = get_context("spawn")
     told = context.Manager().Queue()
     with ProcessPoolExecutor(shares, mp_context=context) as pool:
         jobs = [
-            pool.submit(_play, estate_folder, out / STORE, start_ms, end_ms, seed, schools, (share, shares), told)
+            pool.submit(_play, estate_folder, out, start_ms, end_ms, seed, schools, (share, shares), told)
             for share in range(shares)
         ]
         done = 0
@@ -88,15 +94,25 @@ def backfill(
             while not told.empty():
                 done += told.get()
                 if progress is not None:
-                    progress(done / (days * shares))
+                    progress(done / steps)
         messages = sum(job.result() for job in jobs)
+        files = (estate_folder / "estate.toml", out / STORE, out / STATE)
+        parts = [due[share :: shares * 4] for share in range(shares * 4)]
+        for part in as_completed([pool.submit(past_days.compute, *files, part, end_ms) for part in parts]):
+            done += part.result()
+            if progress is not None:
+                progress(min(1.0, done / steps))
     history = msgspec.structs.replace(wanted, messages=messages)
     (out / NOTE).write_bytes(msgspec.json.encode(history))
     return history
 
 
 def fill(folder: Path, schools: list[str], end_ms: int, length_ms: int, seed: int) -> None:
-    """Fill `folder`/history with the past of the estate in `folder` up to `end_ms`; talks on standard error."""
+    """Fill `folder`/history with the past of the estate in `folder` up to `end_ms`, from a midnight on.
+
+    Talks on standard error.
+    """
+    start_ms = midnight_ms(local(end_ms - length_ms, demo_story.ZONE).date(), demo_story.ZONE)
     from rich.console import Console
     from rich.progress import Progress
 
@@ -105,7 +121,7 @@ def fill(folder: Path, schools: list[str], end_ms: int, length_ms: int, seed: in
         made = backfill(
             folder,
             folder / FOLDER,
-            end_ms - length_ms,
+            start_ms,
             end_ms,
             seed,
             schools,
@@ -127,7 +143,7 @@ def existing(out: Path) -> History | None:
 
 def _play(
     estate_folder: Path,
-    path: Path,
+    out: Path,
     start_ms: int,
     end_ms: int,
     seed: int,
@@ -136,12 +152,12 @@ def _play(
     told: "Queue[int]",
 ) -> int:
     """Play every n-th machine (`share`: which, of how many), a process of its own; returns how many messages."""
-    return asyncio.run(_store(read_estate(estate_folder), path, start_ms, end_ms, seed, schools, share, told))
+    return asyncio.run(_store(read_estate(estate_folder), out, start_ms, end_ms, seed, schools, share, told))
 
 
 async def _store(
     estate: Estate,
-    path: Path,
+    out: Path,
     start_ms: int,
     end_ms: int,
     seed: int,
@@ -154,7 +170,7 @@ async def _store(
     some = msgspec.structs.replace(estate, devices=devices)
     fleet = Fleet(some, seed=seed, schools=schools, keep=KEPT_MESSAGES, faults=demo_story.faults(start_ms, end_ms))
     watched = {address: Watched(PresenceSettings()) for address in devices}
-    store = SqliteStore(path, busy_s=BUSY_S)
+    store, ends = SqliteStore(out / STORE, busy_s=BUSY_S), past_days.Ends(estate)
     count, points, next_day_ms = 0, list[Point](), start_ms + DAY_MS
     try:
         for at_ms, topic, payload in fleet.play(start_ms, end_ms):
@@ -164,6 +180,7 @@ async def _store(
             points += inferred(watched[address].hear(message, at_ms), address, estate)
             count += 1
             if len(points) >= BATCH:
+                ends.note(points)
                 await store.write(points)
                 points = []
             if at_ms >= next_day_ms:
@@ -171,9 +188,14 @@ async def _store(
                 next_day_ms += DAY_MS
         for address, machine in watched.items():
             points += inferred(machine.until(end_ms), address, estate)
+        ends.note(points)
         await store.write(points)
     finally:
         await store.close()
+    db = state.open_state(out / STATE)
+    db.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+    ends.keep(db)
+    db.close()
     return count
 
 

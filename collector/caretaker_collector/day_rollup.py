@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -23,7 +24,6 @@ from caretaker_collector.owed_days import OwedDays
 from caretaker_collector.points import clock_error_ms, tags
 from caretaker_collector.receiver import retrying
 from caretaker_collector.sla_book import SlaBook
-from caretaker_collector.stages.record import Recorder
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import PowerState
@@ -47,8 +47,25 @@ LOOK_EVERY_S = 60.0
 LONGEST_GAP_DAYS = 60
 """A machine that was away for longer than this leaves its days blind."""
 
+KEEP_ENDS = (
+    "INSERT INTO day_ends VALUES (?, ?, ?, ?, ?) ON CONFLICT (school, device, day) "
+    "DO UPDATE SET first = excluded.first, last = excluded.last"
+)
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Reading).decode
+
+
+class Marks(Protocol):
+    """Where days are marked that have to be computed again (the recorder)."""
+
+    def mark_day(self, school: str, day: str, since_ms: int) -> None:
+        """A day has to be computed again."""
+        ...
+
+    def forget_days(self, days: set[tuple[str, str]]) -> None:
+        """These are being computed; a later report marks them again."""
+        ...
 
 
 class DayRollup:
@@ -59,7 +76,7 @@ class DayRollup:
         db: sqlite3.Connection,
         store: Store,
         estate: Estate,
-        recorder: Recorder,
+        recorder: Marks,
         clock: Clock,
         folder: Path = Path(),
     ) -> None:
@@ -93,8 +110,7 @@ class DayRollup:
             "SELECT school, day, since_ms FROM dirty_days ORDER BY since_ms"
         ):
             day = date.fromisoformat(text)
-            known = self._estate.schools.get(school)
-            zone = ZoneInfo(known.time_zone if known else "UTC")
+            zone = self._zone(school)
             patience_ms = TODAY_EVERY_MS if day == local(now_ms, zone).date() else SETTLE_MS
             if settle and now_ms - since_ms < patience_ms:
                 continue
@@ -102,7 +118,7 @@ class DayRollup:
             self._db.execute("DELETE FROM dirty_days WHERE school = ? AND day = ?", (school, text))
             self._recorder.forget_days({(school, text)})
             try:
-                await self._roll(school, day, zone, now_ms)
+                await self.roll(school, day, now_ms)
             except Unavailable:
                 self._recorder.mark_day(school, text, since_ms)
                 raise
@@ -113,7 +129,9 @@ class DayRollup:
             )
         return done
 
-    async def _roll(self, school: str, day: date, zone: ZoneInfo, now_ms: int) -> None:
+    async def roll(self, school: str, day: date, now_ms: int) -> None:
+        """Compute one day of a school from the store, marked or not. Unavailable: the store did not answer."""
+        zone = self._zone(school)
         start_ms, end_ms = midnight_ms(day, zone), midnight_ms(day + timedelta(days=1), zone)
         until_ms = min(end_ms, max(now_ms, start_ms))
         by_device: dict[str, list[Reading]] = {}
@@ -142,6 +160,10 @@ class DayRollup:
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)
 
+    def _zone(self, school: str) -> ZoneInfo:
+        known = self._estate.schools.get(school)
+        return ZoneInfo(known.time_zone if known else "UTC")
+
     def _reports(self, address: Address) -> bool:
         """Whether anything is to be heard of it, by its class."""
         device = self._estate.devices.get(address)
@@ -152,15 +174,11 @@ class DayRollup:
         """Note the day's first and last reading; when the first is news, the days back to the one before are due."""
         if not readings:
             return
-        first, last = (pick(readings, key=lambda r: (r.at_ms, r.boot, r.seq)) for pick in (min, max))
+        first, last = min(readings, key=by_time), max(readings, key=by_time)
         known = self._db.execute(
             "SELECT first FROM day_ends WHERE school = ? AND device = ? AND day = ?", (school, device, day.isoformat())
         ).fetchone()
-        self._db.execute(
-            "INSERT INTO day_ends VALUES (?, ?, ?, ?, ?) ON CONFLICT (school, device, day) "
-            "DO UPDATE SET first = excluded.first, last = excluded.last",
-            (school, device, day.isoformat(), _encode(first), _encode(last)),
-        )
+        self._db.execute(KEEP_ENDS, (school, device, day.isoformat(), _encode(first), _encode(last)))
         if known is not None and _decode(known[0]) == first:
             return
         before = self._db.execute(
@@ -202,6 +220,11 @@ class DayRollup:
         if device_class is not None:
             fields["energy_wh"] = float(rollup.energy_wh(spent, device_class))
         return Point("device_day", start_ms * 1_000_000, labels, fields)
+
+
+def by_time(reading: Reading) -> tuple[int, int, int]:
+    """What the first and the last reading of a day are found by."""
+    return reading.at_ms, reading.boot, reading.seq
 
 
 def reading_of(point: Point) -> Reading:

@@ -210,7 +210,7 @@ class OwedDays:
             return None
         changes: dict[str, list[Transition]] = {}
         for point in await store.read("transition", start_ms, until_ms, school=name):
-            changes.setdefault(point.tags[3], []).append(_change(point))
+            changes.setdefault(point.tags[3], []).append(change_of(point))
         oldest_ms = start_ms - LOOK_BACK_DAYS * 86_400_000
         return OwedDay(
             school=name,
@@ -381,7 +381,8 @@ def _figures(point: Point) -> tuple[FieldValue | None, ...]:
     return tuple(point.fields.get(name) for name in FIELDS)
 
 
-def _change(point: Point) -> Transition:
+def change_of(point: Point) -> Transition:
+    """The change of state that a `transition` point tells of."""
     fields = point.fields
     return Transition(
         at_ms=point.time_ns // 1_000_000,

@@ -4,13 +4,12 @@ from caretaker_contract.messages import Message, Numbered, Outcome, Report
 from caretaker_contract.metrics import FieldValue, Point, point_time_ns
 from caretaker_contract.topics import Address
 from caretaker_rules.model import Estate, Transition
-from caretaker_rules.presence import transition_of
+from caretaker_rules.presence import WRONG_CLOCK_MS, transition_of
 
 UNREGISTERED = "unregistered"
 """Room and class of a device that is in no asset register: bounded, and easy to look for."""
 
 
-WRONG_CLOCK_MS = 1_800_000
 _HOUR_MS = 3_600_000
 
 

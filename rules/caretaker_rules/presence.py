@@ -37,6 +37,9 @@ PLANNED_CAUSES = frozenset({Cause.RULE, Cause.USER, Cause.MAINTENANCE, Cause.RES
 ON_STATES = frozenset({PowerState.IN_USE, PowerState.IDLE})
 AWAY_STATES = frozenset({PowerState.OFF, PowerState.ASLEEP})
 
+WRONG_CLOCK_MS = 1_800_000
+"""A device's clock that is further off says nothing of the moment."""
+
 _heartbeats: dict[int, int] = {300: 300}
 """Each different heartbeat once, not one number for each device."""
 
@@ -227,7 +230,8 @@ def _online(old: Presence, note: PresenceNote, now_ms: int) -> tuple[Presence, l
     if note.boot == old.boot and old.said in ON_STATES:
         state = old.said
         since_ms, cause = _beginning(state, old.turn, old.at_ms)
-        at_ms = note.at_ms
+        # A clock that is so wrong, or a note that was kept for so long, does not say when the machine was found.
+        at_ms = note.at_ms if abs(now_ms - note.at_ms) < WRONG_CLOCK_MS else now_ms
     else:
         state, cause = PowerState.UNKNOWN, Cause.UNKNOWN
         at_ms = since_ms = now_ms

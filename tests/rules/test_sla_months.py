@@ -298,5 +298,5 @@ def test_a_month_has_its_days(month, days):
 
 @pytest.mark.parametrize("month", ["2026", "2026-13", "2026-9", "Sep"])
 def test_what_is_no_month_is_refused(month):
-    with pytest.raises(ValueError, match="isoformat|month"):
+    with pytest.raises(ValueError, match=r"isoformat|month"):
         sla.month_days(month)
