@@ -1,13 +1,19 @@
 """The demo's files say what the demo's estate is, and any size of estate can be had."""
 
 from collections import Counter
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from caretaker_collector.register import read_register
+from caretaker_collector.settings import check_files, load_estate
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.topics import Address, is_name
+from caretaker_rules.service_hours import ServiceClock
 from caretaker_simulator.estate import demo_estate, read_estate, synthetic_fleet, write_demo_estate
+
+POLICIES = Path(__file__).parents[2] / "rules" / "policies"
 
 
 def test_written_files_read_back_as_the_same_estate(tmp_path: Path) -> None:
@@ -17,6 +23,27 @@ def test_written_files_read_back_as_the_same_estate(tmp_path: Path) -> None:
     assert path.name == "estate.toml"
     assert read_estate(tmp_path / "demo") == demo_estate()
     assert (tmp_path / "demo" / "policy.toml").read_text() == "# a policy\n"
+
+
+def test_the_demo_with_service_levels_has_a_school_that_changes_in_mid_month(tmp_path: Path) -> None:
+    path = write_demo_estate(tmp_path, POLICIES / "school.toml", POLICIES / "service.toml")
+    checked = check_files([path])
+    assert checked.faults == []
+    assert any("examples, nobody's contract: transitional, enhanced" in note for note in checked.notes)
+    estate = load_estate(path)
+    assert estate.service is not None
+    clock = ServiceClock.of(estate.schools["oak"], estate.service)
+    assert [clock.level(date(2026, 9, day)) for day in (15, 16)] == estate.service.levels
+    assert ServiceClock.of(estate.schools["ash"], estate.service).level(date(2026, 9, 1)) == estate.service.levels[1]
+
+
+def test_what_machines_are_behind_is_written_and_read(tmp_path: Path) -> None:
+    estate = demo_estate()
+    write_demo_estate(tmp_path, POLICIES / "school.toml")
+    rows = read_register(tmp_path / "oak-devices.csv", "oak").rows
+    behind = {row.device.name: row.device.behind for row in rows if row.device.behind}
+    assert behind["class5-01"] == "servers-02"
+    assert behind == {a.device: d.behind for a, d in estate.devices.items() if a.school == "oak" and d.behind}
 
 
 def test_the_demo_has_a_primary_of_50_and_a_secondary_of_328_with_all_four_classes() -> None:
