@@ -25,6 +25,7 @@ from caretaker_rules.incidents import Incident
 from caretaker_rules.model import Estate, School
 from caretaker_rules.ports import Store
 from caretaker_rules.service_hours import ServiceClock
+from caretaker_rules.sla_faults import DeviceOutage
 
 INCIDENTS_BACK_DAYS = 62
 """An incident opened so long before a month may still be what its outages belong to."""
@@ -51,7 +52,7 @@ class Reckoned(Struct, frozen=True, kw_only=True):
     """A month as it comes out now, with the events that it comes from."""
 
     figure: sla.Month
-    outages: list[sla.DeviceOutage]
+    outages: list[DeviceOutage]
     incidents: list[Incident]  # also those opened before, to which outages of the month may belong
     over: bool  # the month has ended
     waiting: list[str]  # its days that are still to be computed (again)
@@ -200,7 +201,7 @@ class SlaBook:
             reasons.append(f"incidents went on: {_listed(moved, 'incidents')}")
         return "; ".join(reasons) or "days were computed again"
 
-    def _outages(self, school: str, first: date, last: date) -> list[tuple[date, sla.DeviceOutage]]:
+    def _outages(self, school: str, first: date, last: date) -> list[tuple[date, DeviceOutage]]:
         """Outages with their day, in order."""
         found = self._db.execute(
             "SELECT day, device, from_ms, until_ms, what, cause, began_ms FROM outages "
@@ -210,7 +211,7 @@ class SlaBook:
         outages = []
         for day, device, from_ms, until_ms, what, cause, began_ms in found:
             known = self._estate.devices.get(Address(school, device))
-            outage = sla.DeviceOutage(device, from_ms, until_ms, what, cause, began_ms, known.room if known else "")
+            outage = DeviceOutage(device, from_ms, until_ms, what, cause, began_ms, known.room if known else "")
             outages.append((date.fromisoformat(day), outage))
         return outages
 
