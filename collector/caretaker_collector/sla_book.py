@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from caretaker_collector import incident_book
 from caretaker_collector.owed_days import OwedDays
+from caretaker_collector.stages.watch import watched_since_ms
 from caretaker_contract.topics import Address
 from caretaker_rules import sla
 from caretaker_rules.availability import Figure
@@ -55,6 +56,7 @@ class Reckoned(Struct, frozen=True, kw_only=True):
     outages: list[DeviceOutage]
     incidents: list[Incident]  # also those opened before, to which outages of the month may belong
     over: bool  # the month has ended
+    watched: bool  # Caretaker was there before it ended
     waiting: list[str]  # its days that are still to be computed (again)
 
 
@@ -119,17 +121,19 @@ class SlaBook:
             outages=[outage for _, outage in outages],
             incidents=incidents,
             over=now_ms >= end_ms,
+            watched=(watched_since_ms(self._db) or end_ms) < end_ms,
             waiting=self._waiting(school.name, month),
         )
 
     async def state(self, school: School, month: str, now_ms: int) -> tuple[Reckoned, list[Stated]]:
         """The month as it comes out now, and all that was ever stated of it, with this where it is news.
 
-        A month that is under way, or some of whose days wait to be computed, is not stated.
+        A month that is under way, that Caretaker has seen nothing of, or some of whose days wait to be computed, is not
+        stated.
         """
         found = await self.reckon(school, month, now_ms)
         known = self.stated(school.name, month)
-        if found.over and not found.waiting and found.figure.parts:
+        if found.over and found.watched and not found.waiting and found.figure.parts:
             newest = known[-1] if known else None
             if newest is None:
                 self._write(found.figure, 1, now_ms, FIRST)
@@ -242,8 +246,9 @@ class SlaBook:
 
 def _bare(figure: sla.Month) -> bytes:
     """What has to differ for a revision: all but the sentences, which another version may word otherwise."""
-    parts = tuple(msgspec.structs.replace(part, rule="") for part in figure.parts)
-    return msgspec.json.encode(msgspec.structs.replace(figure, parts=parts))
+    read = msgspec.json.decode(msgspec.json.encode(figure), type=sla.Month)  # a 1 that was kept reads back as 1.0
+    parts = tuple(msgspec.structs.replace(part, rule="") for part in read.parts)
+    return msgspec.json.encode(msgspec.structs.replace(read, parts=parts))
 
 
 def _listed(names: Sequence[str], what: str) -> str:

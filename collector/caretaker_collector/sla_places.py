@@ -83,11 +83,8 @@ def place(estate: Estate, text: str) -> Place:
 
 def _title(estate: Estate, name: str, room: str | None, device: str | None) -> str:
     school = estate.schools[name]
-    if device is not None or room is None:
-        return school.title
-    return next(
-        (f"{each.title}, {school.title}" for each in school.rooms if each.name == room and each.title), school.title
-    )
+    words = next((each.title for each in school.rooms if each.name == room and each.title), room)
+    return ", ".join(part for part in (device, words, school.title) if part)
 
 
 async def roll_up(store: Store, estate: Estate, where: Place, month: str, now_ms: int) -> RollUp:

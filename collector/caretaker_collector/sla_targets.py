@@ -50,6 +50,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     target: float | None
     target_from: str  # "service.toml", "level transitional", "": none
     months: list[tuple[str, Value]]
+    under_way: str  # the month that is not over, which is not in the trend; "": none
     so_far: Value
     gap: float | None  # likely less target
     trend: float | None  # by which it changes from month to month (least squares); None: fewer than two months
@@ -83,11 +84,13 @@ async def progress(
     zone = zone_of(school.time_zone)
     today = local(now_ms, zone).date()
     figures: dict[str, sla.Month] = {}
+    under_way = ""
     energy: dict[str, Value] = {}
     for month in months_of(year):
         first, last = sla.month_days(month)
         if first > today:
             break
+        under_way = month if last >= today else ""
         figures[month] = (await book.reckon(school, month, now_ms)).figure
         start_ms, end_ms = midnight_ms(first, zone), midnight_ms(date.fromordinal(last.toordinal() + 1), zone)
         used = await store.sums("device_day", ("energy_wh",), start_ms, end_ms, school=school.name)
@@ -102,10 +105,10 @@ async def progress(
         if indicator == "avoided_kwh":
             if written is not None:
                 note = f"caretaker savings {school.name} --from DAY --to DAY reckons it, against a baseline"
-                found.append(_progress(indicator, target, source, [], note))
+                found.append(_progress(indicator, target, source, {}, {}, note=note))
             continue
         months = energy if indicator == "energy_kwh" else _ratios(indicator, figures)
-        found.append(_progress(indicator, target, source, list(months.items()), "", figures))
+        found.append(_progress(indicator, target, source, months, figures, under_way))
     return found
 
 
@@ -139,24 +142,26 @@ def _progress(
     indicator: Indicator,
     target: float | None,
     source: str,
-    months: list[tuple[str, Value]],
+    months: dict[str, Value],
+    figures: dict[str, sla.Month],
+    under_way: str = "",
     note: str = "",
-    figures: dict[str, sla.Month] | None = None,
 ) -> Progress:
     if indicator in TOTALS:
-        known = [value.likely for _, value in months if value.likely is not None]
+        known = [value.likely for value in months.values() if value.likely is not None]
         total = sum(known) if known else None
         so_far = Value(total, total, total)
     else:
-        so_far = _ratio(indicator, (figures or {}).values())
+        so_far = _ratio(indicator, figures.values())
     return Progress(
         indicator=indicator,
         target=target,
         target_from=source,
-        months=months,
+        months=list(months.items()),
+        under_way=under_way,
         so_far=so_far,
         gap=None if target is None or so_far.likely is None else so_far.likely - target,
-        trend=trend([value.likely for _, value in months]),
+        trend=trend([value.likely for month, value in months.items() if month != under_way]),
         verdict=_verdict(indicator, so_far, target),
         note=note,
     )
@@ -196,7 +201,7 @@ def render(school: School, year: int, found: Sequence[Progress]) -> str:
     for month in names:
         first, _ = sla.month_days(month)
         cells = [_text(each.indicator, dict(each.months).get(month, Value())) for each in shown]
-        lines.append(_row(f"{first:%b %Y}", cells))
+        lines.append(_row(f"{first:%b %Y}" + (" *" if any(each.under_way == month for each in shown) else ""), cells))
     lines += [
         _row("so far", [_text(each.indicator, each.so_far) for each in shown]),
         _row("gap", [_change(each.indicator, each.gap) for each in shown]),
@@ -206,7 +211,9 @@ def render(school: School, year: int, found: Sequence[Progress]) -> str:
     told = [f"{TITLES[each.indicator]}: {each.note}" for each in shown if each.note]
     sources = [f"{TITLES[each.indicator]} from {each.target_from}" for each in shown if each.target_from]
     lines.append(f"targets: {', '.join(sources) or 'none is written for this year'}; kWh are totals of the year")
-    lines.append("gap and trend in percentage points, or kWh; where Caretaker was blind a figure is a range")
+    lines.append(
+        "gap and trend in percentage points, or kWh; a range where Caretaker was blind; *: under way, not in the trend"
+    )
     return "\n".join([*(line.rstrip() for line in lines), *told])
 
 

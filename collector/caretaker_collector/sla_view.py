@@ -1,5 +1,6 @@
 """Service levels as people read them: a month, the places in it, the events behind it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from caretaker_rules.calendar import local
 from caretaker_rules.clocks import length_text
 from caretaker_rules.intervals import Spans
 from caretaker_rules.model import Hold, School
-from caretaker_rules.sla import CreditLine, Part, Times, day_text, hours_text
+from caretaker_rules.sla import CreditLine, Part, Times, Verdict, day_text, hours_text
 from caretaker_rules.sla_faults import Fault
 
 _LABEL = 18
@@ -24,6 +25,7 @@ _FAILURES = {
     "room_not_ready": "lessons whose room was not ready",
 }
 _MOST_OUTAGES = 6
+TOGETHER = "together"
 
 
 def percent(ratio: float | None) -> str:
@@ -152,10 +154,9 @@ def _revisions(stated: Sequence[Stated], zone: ZoneInfo) -> list[str]:
     lines = ["", "as it was shown"]
     for each in stated:
         figures = ", ".join(figure_text(part.availability.devices) for part in each.figure.parts)
-        lines.append(
-            f"  {each.revision}  {clock(each.made_ms, zone):<17}  {figures:<30}  {each.figure.verdict.value:<18}  "
-            f"{each.stamp}  {each.reason}"
-        )
+        when = f"{clock(each.made_ms, zone)} {local(each.made_ms, zone).year}"
+        said = f"{figures:<30}  {each.figure.verdict.value:<18}"
+        lines.append(f"  {each.revision}  {when:<21}  {said}  {each.stamp}  {each.reason}")
     return lines
 
 
@@ -163,15 +164,18 @@ def roll_up_view(found: RollUp) -> str:
     """A place with what is in it, as one table."""
     whole = found.whole
     wide = max(len(each.place) for each in [whole, *found.inside]) + 2
-    titles = max((len(each.title) for each in found.inside), default=0) + 2
+    titles = max([len(each.title) for each in found.inside] + [len(TOGETHER)] * bool(found.inside), default=0) + 2
     lines = [
         f"{whole.title} ({whole.place}) · {month_name(found.month)}",
-        f"{'':<{wide}}{'':<{titles}}{'availability':>28}{'in lessons':>28}{'target':>10}{'owed':>12}{'outages':>9}",
+        f"{'':<{wide}}{'':<{titles}}{'availability':>30}{'in lessons':>30}{'target':>11}{'owed':>12}{'outages':>9}",
     ]
     lines += [_line(each, wide, titles) for each in found.inside]
-    shown = [*lines, _line(whole, wide, titles, title="together" if found.inside else "")]
-    note = "outages: of single machines, that began in the month; faults that count once: caretaker sla month SCHOOL"
-    return "\n".join([*shown, note])
+    shown = [*lines, _line(whole, wide, titles, title=TOGETHER if found.inside else "")]
+    notes = ["outages: of single machines, that began in the month; faults that count once: caretaker sla month SCHOOL"]
+    if len(found.inside) > 1:
+        counts = Counter(each.verdict for each in found.inside)
+        notes.insert(0, ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]))
+    return "\n".join([*shown, *notes])
 
 
 def _line(line: Line, wide: int, titles: int, title: str | None = None) -> str:
@@ -179,7 +183,7 @@ def _line(line: Line, wide: int, titles: int, title: str | None = None) -> str:
     whole, lessons = line.sums.devices, line.sums.lessons
     name = line.title if title is None else title
     return (
-        f"{line.place:<{wide}}{name:<{titles}}{figure_text(whole):>28}{figure_text(lessons):>28}{targets:>10}"
+        f"{line.place:<{wide}}{name:<{titles}}{figure_text(whole):>30}{figure_text(lessons):>30}{targets:>11}"
         f"{hours_text(whole.owed_ms):>12}{line.outages:>9,}  {line.verdict.value}"
     )
 

@@ -356,14 +356,15 @@ def rule_line(school: School, clock: ServiceClock, span: tuple[date, date, Servi
     first, last, level = span
     days = ", ".join(kind.value.replace("_", " ") for kind in level.days) or "no"
     unknown = clock.unknown_days(midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone))
-    calendar = f"bank holidays of {school.bank_holidays.replace('_', ' ')}" if school.bank_holidays != "none" else ""
+    holidays = school.bank_holidays != "none" and "bank_holiday" not in level.days
+    country = school.bank_holidays.replace("_", " ").title()
+    hours = school.service_hours if level.hours is None else level.hours
     parts = [
         f"{day_text(first)} to {day_text(last)} {last.year}, {school.time_zone}",
-        f"owed {', '.join(level.hours or school.service_hours)} on {days} days"
-        + (f", not on {calendar}" if calendar and "bank_holiday" not in level.days else ""),
-        f"left out: {hours_text(figure.maintained_ms)} of maintenance recorded before it began",
-        "off by a rule or its user counts as available until it is needed",
-        f"no data ({hours_text(figure.unseen_ms)}) is neither up nor down: it makes the range",
+        f"owed {', '.join(hours)} on {days} days" + (f", not on bank holidays of {country}" if holidays else ""),
+        f"maintenance recorded before it began left out ({hours_text(figure.maintained_ms)})",
+        "planned-off is available until it is needed",
+        f"no data ({hours_text(figure.unseen_ms)}) is neither up nor down and makes the range",
     ]
     if unknown:
         listed = ", ".join(day_text(day) for day in unknown[:5]) + (" ..." if len(unknown) > 5 else "")

@@ -278,8 +278,8 @@ def test_days_of_a_kind_that_nobody_knows_are_named_in_the_rule():
 
 def test_the_rule_says_what_was_left_out_and_what_no_data_means():
     rule = part(given=sums(90, 5, 12.5, maintained=1200)).rule
-    assert "left out: 1,200 h of maintenance recorded before it began" in rule
-    assert "no data (12.5 h) is neither up nor down: it makes the range" in rule
+    assert "maintenance recorded before it began left out (1,200 h)" in rule
+    assert "no data (12.5 h) is neither up nor down and makes the range" in rule
 
 
 def test_level_change_in_the_estate_reads_as_written():
