@@ -35,6 +35,35 @@ from worlds import Stream, make_world
 
 OFF, IDLE, IN_USE = PowerState.OFF, PowerState.IDLE, PowerState.IN_USE
 
+TERMS = "terms = [{ starts = 2026-09-01, ends = 2026-12-18 }]\n"
+SERVICE = """
+[[levels]]
+name = "transitional"
+title = "Transitional service"
+hours = ["mon-fri 08:00-16:00"]
+days = ["term"]
+availability_target = 0.99
+priorities = [{ priority = 1, respond = "30 min", fix = "4 h" }, { priority = 2, respond = "2 h", fix = "8 h" }]
+matrix = [
+  { impact = "school", alternative = false, priority = 1 },
+  { impact = "school", alternative = true, priority = 1 },
+  { impact = "room", alternative = false, priority = 2 },
+  { impact = "room", alternative = true, priority = 2 },
+  { impact = "device", alternative = false, priority = 2 },
+  { impact = "device", alternative = true, priority = 2 },
+]
+credits = [
+  { failure = "availability", per = 0.5, points = 2 },
+  { failure = "fix", points = 1 },
+]
+most_points = 20
+
+[[targets]]
+indicator = "fixed_in_time"
+year = 2026
+value = 0.9
+"""
+
 
 def level(name="transitional", **more):
     """A level of 8 hours a day on weekdays, 99 % of them, unless told otherwise."""
@@ -70,8 +99,17 @@ def serve(estate: Estate, service=None, targets=(), **school) -> Estate:
 class Bench:
     """Journal, recorder, roll-up and book without a broker. Moments are written as "2026-09-14 09:00"."""
 
-    def __init__(self, folder: Path, devices: int = 1, **served: object) -> None:
+    def __init__(self, folder: Path, devices: int = 1, written: bool = False, **served: object) -> None:
         self.world = make_world(folder, 1, devices)
+        self.written = written
+        if written:
+            (folder / "service.toml").write_text(SERVICE)
+            estate = (folder / "estate.toml").read_text()
+            (folder / "estate.toml").write_text(
+                estate.replace("[[schools]]", 'service = "service.toml"\n\n[[networks]]\nname = "green"\n\n[[schools]]')
+                .replace('name = "ash"', 'name = "ash"\nnetwork = "green"\n' + TERMS)
+                .replace("lessons = []", 'lessons = ["mon-fri 09:00-10:00", "mon-fri 11:00-12:00"]')
+            )
         self.folder = folder
         self.streams = {
             address.device: Stream(address, epoch=f"0000abc{number}", at_ms=london_ms("2026-09-01 00:00"), state=OFF)
@@ -85,7 +123,8 @@ class Bench:
 
     def start(self, **served: object) -> None:
         """A collector that starts, with these settings."""
-        self.estate = serve(load_estate(self.folder / "estate.toml"), **served)
+        estate = load_estate(self.folder / "estate.toml")
+        self.estate = estate if self.written else serve(estate, **served)
         self.recorder = Recorder(self.journal, self.db, self.store, self.estate, Memory())
         self.rollup = DayRollup(self.db, self.store, self.estate, self.recorder, Clock(), self.folder)
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from caretaker_collector import incident_book
 from caretaker_collector.owed_days import OwedDays
+from caretaker_collector.stages.watch import watched_since_ms
 from caretaker_contract.topics import Address
 from caretaker_rules import sla
 from caretaker_rules.availability import Figure
@@ -25,6 +26,7 @@ from caretaker_rules.incidents import Incident
 from caretaker_rules.model import Estate, School
 from caretaker_rules.ports import Store
 from caretaker_rules.service_hours import ServiceClock
+from caretaker_rules.sla_faults import DeviceOutage
 
 INCIDENTS_BACK_DAYS = 62
 """An incident opened so long before a month may still be what its outages belong to."""
@@ -51,9 +53,10 @@ class Reckoned(Struct, frozen=True, kw_only=True):
     """A month as it comes out now, with the events that it comes from."""
 
     figure: sla.Month
-    outages: list[sla.DeviceOutage]
+    outages: list[DeviceOutage]
     incidents: list[Incident]  # also those opened before, to which outages of the month may belong
     over: bool  # the month has ended
+    watched: bool  # Caretaker was there before it ended
     waiting: list[str]  # its days that are still to be computed (again)
 
 
@@ -118,17 +121,19 @@ class SlaBook:
             outages=[outage for _, outage in outages],
             incidents=incidents,
             over=now_ms >= end_ms,
+            watched=(watched_since_ms(self._db) or end_ms) < end_ms,
             waiting=self._waiting(school.name, month),
         )
 
     async def state(self, school: School, month: str, now_ms: int) -> tuple[Reckoned, list[Stated]]:
         """The month as it comes out now, and all that was ever stated of it, with this where it is news.
 
-        A month that is under way, or some of whose days wait to be computed, is not stated.
+        A month that is under way, that Caretaker has seen nothing of, or some of whose days wait to be computed, is not
+        stated.
         """
         found = await self.reckon(school, month, now_ms)
         known = self.stated(school.name, month)
-        if found.over and not found.waiting and found.figure.parts:
+        if found.over and found.watched and not found.waiting and found.figure.parts:
             newest = known[-1] if known else None
             if newest is None:
                 self._write(found.figure, 1, now_ms, FIRST)
@@ -200,7 +205,7 @@ class SlaBook:
             reasons.append(f"incidents went on: {_listed(moved, 'incidents')}")
         return "; ".join(reasons) or "days were computed again"
 
-    def _outages(self, school: str, first: date, last: date) -> list[tuple[date, sla.DeviceOutage]]:
+    def _outages(self, school: str, first: date, last: date) -> list[tuple[date, DeviceOutage]]:
         """Outages with their day, in order."""
         found = self._db.execute(
             "SELECT day, device, from_ms, until_ms, what, cause, began_ms FROM outages "
@@ -210,7 +215,7 @@ class SlaBook:
         outages = []
         for day, device, from_ms, until_ms, what, cause, began_ms in found:
             known = self._estate.devices.get(Address(school, device))
-            outage = sla.DeviceOutage(device, from_ms, until_ms, what, cause, began_ms, known.room if known else "")
+            outage = DeviceOutage(device, from_ms, until_ms, what, cause, began_ms, known.room if known else "")
             outages.append((date.fromisoformat(day), outage))
         return outages
 
@@ -241,8 +246,9 @@ class SlaBook:
 
 def _bare(figure: sla.Month) -> bytes:
     """What has to differ for a revision: all but the sentences, which another version may word otherwise."""
-    parts = tuple(msgspec.structs.replace(part, rule="") for part in figure.parts)
-    return msgspec.json.encode(msgspec.structs.replace(figure, parts=parts))
+    read = msgspec.json.decode(msgspec.json.encode(figure), type=sla.Month)  # a 1 that was kept reads back as 1.0
+    parts = tuple(msgspec.structs.replace(part, rule="") for part in read.parts)
+    return msgspec.json.encode(msgspec.structs.replace(read, parts=parts))
 
 
 def _listed(names: Sequence[str], what: str) -> str:

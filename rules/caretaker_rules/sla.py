@@ -4,8 +4,7 @@ A month in which the level changes is reckoned in parts, one for each level, eac
 
 - **Availability** is a range where Caretaker was blind. `met` and `missed` are said only when the whole range lies on
   one side of the target; else nobody can tell, and the credits that it costs are those that are proved.
-- **A fault counts once**: outages that belong to one incident are one fault, however many machines were hit; outages of
-  one machine with no service owed in between are one; what belongs to no incident counts for itself.
+- **A fault counts once** (`sla_faults`), however many machines it hit.
 - **Times** to answer and to fix are those of the incidents opened in the part, by `clocks`; merged ones live on in
   another. What still runs and is not late is neither in time nor late.
 - **A room is ready** for a lesson when no more of its machines are missing than the level's `spare_ratio`.
@@ -17,7 +16,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from enum import StrEnum
-from itertools import pairwise
 
 import msgspec
 from msgspec import Struct
@@ -25,11 +23,11 @@ from msgspec import Struct
 from caretaker_rules import clocks
 from caretaker_rules.availability import Figure
 from caretaker_rules.calendar import midnight_ms
-from caretaker_rules.findings import FindingKind
 from caretaker_rules.incidents import Incident, Status
 from caretaker_rules.model import School
 from caretaker_rules.service import Credit, ServiceLevel
 from caretaker_rules.service_hours import ServiceClock
+from caretaker_rules.sla_faults import DeviceOutage, faults
 
 METHOD = "sla-1"
 """Changes whenever the same events would give another figure."""
@@ -47,18 +45,6 @@ class Verdict(StrEnum):
     NOTHING_OWED = "n/a: nothing was owed"
 
 
-class DeviceOutage(Struct, frozen=True, order=True):
-    """One stretch of one day in which a device was not available when it was owed, as the day's roll-up wrote it."""
-
-    device: str
-    from_ms: int
-    until_ms: int
-    what: str  # as availability.Down
-    cause: str = ""
-    began_ms: int = 0  # when the first part of it began, perhaps on another day
-    room: str = ""
-
-
 class Lesson(Struct, frozen=True):
     """The start of a lesson in a room: how many of its machines were on."""
 
@@ -70,20 +56,6 @@ class Lesson(Struct, frozen=True):
     def is_ready(self, level: ServiceLevel) -> bool:
         """Whether no more are missing than others can stand in for."""
         return self.total - self.ready <= level.spare_ratio * self.total + _NEARLY
-
-
-class Fault(Struct, frozen=True, kw_only=True):
-    """What counts once: an incident with its outages, or outages of one device that belong to none."""
-
-    incident: str = ""  # INC-12; "": none
-    title: str = ""
-    priority: int | None = None
-    from_ms: int
-    until_ms: int
-    down_ms: int  # of all its devices, in owed time
-    devices: tuple[str, ...]
-    causes: tuple[str, ...]
-    outages: tuple[DeviceOutage, ...] = ()
 
 
 class Times(Struct, frozen=True, kw_only=True):
@@ -379,107 +351,20 @@ def _highest(caps: Sequence[float | None]) -> float | None:
     return max(known) if known and len(known) == len(caps) else None
 
 
-def faults(outages: Sequence[DeviceOutage], incidents: Sequence[Incident], clock: ServiceClock) -> list[Fault]:
-    """The outages by what counts once, in order of time."""
-    by_uid = {each.uid: each for each in incidents}
-    groups: dict[str, list[DeviceOutage]] = {}
-    alone: list[list[DeviceOutage]] = []
-    for run in _runs(outages, clock):
-        incident = _incident_of(run, incidents)
-        if incident is None:
-            alone.append(run)
-        else:
-            groups.setdefault(_root(incident, by_uid).uid, []).extend(run)
-    found = [_fault(group, by_uid[uid], clock) for uid, group in groups.items()] + [
-        _fault(run, None, clock) for run in alone
-    ]
-    return sorted(found, key=lambda fault: (fault.from_ms, fault.incident, fault.devices))
-
-
-def _runs(outages: Iterable[DeviceOutage], clock: ServiceClock) -> list[list[DeviceOutage]]:
-    """Outages of one device that are one: parts of it, or with no service owed between them."""
-    by_device: dict[str, list[DeviceOutage]] = {}
-    for outage in sorted(outages):
-        by_device.setdefault(outage.device, []).append(outage)
-    runs: list[list[DeviceOutage]] = []
-    for own in by_device.values():
-        runs.append([own[0]])
-        for before, after in pairwise(own):
-            if before.began_ms != after.began_ms and clock.owed(before.until_ms, after.from_ms):
-                runs.append([after])
-            else:
-                runs[-1].append(after)
-    return runs
-
-
-def _incident_of(run: Sequence[DeviceOutage], incidents: Sequence[Incident]) -> Incident | None:
-    """The incident that a run of outages belongs to: one that names the device, else its room, else the school.
-
-    It has to be on at some time of the run; of several the first one counts.
-    """
-    device, room = run[0].device, run[0].room
-    from_ms, until_ms = run[0].from_ms, run[-1].until_ms
-    best: tuple[int, int, Incident] | None = None
-    for incident in incidents:
-        if incident.since_ms > until_ms or (incident.fixed_ms and incident.fixed_ms < from_ms):
-            continue
-        near = _nearness(incident, device, room)
-        if near and (best is None or (near, incident.since_ms) < best[:2]):
-            best = (near, incident.since_ms, incident)
-    return best[2] if best else None
-
-
-_OF_ITS_PLACE = (FindingKind.SCHOOL_DARK, FindingKind.LINK_DOWN, FindingKind.ROOM_NOT_READY)
-"""Kinds whose subject stands for all machines in it. An incident named otherwise hits what it names."""
-
-
-def _nearness(incident: Incident, device: str, room: str) -> int:
-    subject = incident.subject
-    if any(hit.device == device for hit in incident.ever_hit) or subject.device == device:
-        return 1
-    if subject.device or incident.kind not in _OF_ITS_PLACE:
-        return 0
-    if subject.room:
-        return 2 if subject.room == room else 0
-    return 3
-
-
-def _root(incident: Incident, by_uid: dict[str, Incident]) -> Incident:
-    """The incident that it was merged into, if it was."""
-    seen = {incident.uid}
-    while incident.merged_into in by_uid and incident.merged_into not in seen:
-        incident = by_uid[incident.merged_into]
-        seen.add(incident.uid)
-    return incident
-
-
-def _fault(outages: Sequence[DeviceOutage], incident: Incident | None, clock: ServiceClock) -> Fault:
-    return Fault(
-        incident=incident.name if incident else "",
-        title=incident.title if incident else "",
-        priority=incident.priority if incident else None,
-        from_ms=min(each.from_ms for each in outages),
-        until_ms=max(each.until_ms for each in outages),
-        down_ms=sum(clock.used_ms(each.from_ms, each.until_ms) for each in outages),
-        devices=tuple(sorted({each.device for each in outages})),
-        causes=tuple(sorted({each.cause or each.what for each in outages})),
-        outages=tuple(sorted(outages)),
-    )
-
-
 def rule_line(school: School, clock: ServiceClock, span: tuple[date, date, ServiceLevel], figure: Figure) -> str:
     """The rule that stands under a percentage, in one line."""
     first, last, level = span
     days = ", ".join(kind.value.replace("_", " ") for kind in level.days) or "no"
     unknown = clock.unknown_days(midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone))
-    calendar = f"bank holidays of {school.bank_holidays.replace('_', ' ')}" if school.bank_holidays != "none" else ""
+    holidays = school.bank_holidays != "none" and "bank_holiday" not in level.days
+    country = school.bank_holidays.replace("_", " ").title()
+    hours = school.service_hours if level.hours is None else level.hours
     parts = [
         f"{day_text(first)} to {day_text(last)} {last.year}, {school.time_zone}",
-        f"owed {', '.join(level.hours or school.service_hours)} on {days} days"
-        + (f", not on {calendar}" if calendar and "bank_holiday" not in level.days else ""),
-        f"left out: {hours_text(figure.maintained_ms)} of maintenance recorded before it began",
-        "off by a rule or its user counts as available until it is needed",
-        f"no data ({hours_text(figure.unseen_ms)}) is neither up nor down: it makes the range",
+        f"owed {', '.join(hours)} on {days} days" + (f", not on bank holidays of {country}" if holidays else ""),
+        f"maintenance recorded before it began left out ({hours_text(figure.maintained_ms)})",
+        "planned-off is available until it is needed",
+        f"no data ({hours_text(figure.unseen_ms)}) is neither up nor down and makes the range",
     ]
     if unknown:
         listed = ", ".join(day_text(day) for day in unknown[:5]) + (" ..." if len(unknown) > 5 else "")

@@ -12,7 +12,8 @@ from caretaker_rules.incidents import Incident, Status
 from caretaker_rules.model import LevelChange
 from caretaker_rules.service import Credit, LevelSpan
 from caretaker_rules.service_hours import ServiceClock
-from caretaker_rules.sla import Cost, DeviceOutage, Lesson, Sums, Verdict
+from caretaker_rules.sla import Cost, Lesson, Sums, Verdict
+from caretaker_rules.sla_faults import DeviceOutage, faults
 from rules_world import SCHOOL, london_ms
 from sla_world import level
 
@@ -190,14 +191,14 @@ SWITCH = incident(
 
 def test_a_dead_switch_is_one_fault_and_not_thirty():
     outages = [outage(f"pc-{number}", "08 09:00", "08 09:20") for number in range(30)]
-    [fault] = sla.faults(outages, [SWITCH], CLOCK)
+    [fault] = faults(outages, [SWITCH], CLOCK)
     assert (fault.incident, len(fault.devices), fault.down_ms) == ("INC-7", 30, 30 * HOUR // 3)
     assert part(outages=outages, incidents=[SWITCH]).faults == 1
     assert part(outages=outages).faults == 30
 
 
 def test_an_incident_that_was_over_before_explains_nothing():
-    [fault] = sla.faults([outage("pc-1", "08 10:00", "08 11:00")], [SWITCH], CLOCK)
+    [fault] = faults([outage("pc-1", "08 10:00", "08 11:00")], [SWITCH], CLOCK)
     assert (fault.incident, fault.priority) == ("", None)
 
 
@@ -207,16 +208,16 @@ def test_merged_incidents_are_one_fault():
         2, Subject("ash", "ict1", "pc-2"), "08 09:00", status=Status.MERGED, merged_into="u1", fixed="08 09:30"
     )
     outages = [outage("pc-1", "08 09:00", "08 10:00"), outage("pc-2", "08 09:00", "08 10:00")]
-    assert [one.incident for one in sla.faults(outages, [first, merged], CLOCK)] == ["INC-1"]
+    assert [one.incident for one in faults(outages, [first, merged], CLOCK)] == ["INC-1"]
 
 
 def test_an_outage_over_night_or_through_maintenance_is_one():
     """Two days' rows of one outage touch out of hours; a third goes on after maintenance, and has begun with it."""
     rows = [outage("pc-1", "08 15:00", "09 00:00"), outage("pc-1", "09 00:00", "09 10:00", began="08 15:00")]
     rows.append(outage("pc-1", "09 12:00", "09 13:00", began="08 15:00"))
-    assert len(sla.faults(rows, [], CLOCK)) == 1
-    assert len(sla.faults([*rows, outage("pc-1", "09 14:00", "09 15:00")], [], CLOCK)) == 2
-    assert sla.faults(rows, [], CLOCK)[0].down_ms == (1 + 2 + 1) * HOUR
+    assert len(faults(rows, [], CLOCK)) == 1
+    assert len(faults([*rows, outage("pc-1", "09 14:00", "09 15:00")], [], CLOCK)) == 2
+    assert faults(rows, [], CLOCK)[0].down_ms == (1 + 2 + 1) * HOUR
 
 
 def test_an_outage_belongs_to_the_nearest_incident():
@@ -229,9 +230,9 @@ def test_an_outage_belongs_to_the_nearest_incident():
     burning = incident(5, Subject("ash"), "08 08:00", "08 18:00", kind=FindingKind.BURNING)
     rows = [outage("pc-1", "08 09:00", "08 10:00"), outage("pc-2", "08 09:00", "08 10:00")]
     rows.append(outage("lap-1", "08 09:00", "08 10:00", room="hall"))
-    found = sla.faults(rows, [burning, school, cut_off, own, far], CLOCK)
+    found = faults(rows, [burning, school, cut_off, own, far], CLOCK)
     assert {fault.devices[0]: fault.incident for fault in found} == {"pc-1": "INC-3", "pc-2": "INC-2", "lap-1": "INC-1"}
-    assert sla.faults(rows[2:], [burning], CLOCK)[0].incident == ""
+    assert faults(rows[2:], [burning], CLOCK)[0].incident == ""
 
 
 def test_times_tell_in_time_late_and_still_running_by_priority():
@@ -277,8 +278,8 @@ def test_days_of_a_kind_that_nobody_knows_are_named_in_the_rule():
 
 def test_the_rule_says_what_was_left_out_and_what_no_data_means():
     rule = part(given=sums(90, 5, 12.5, maintained=1200)).rule
-    assert "left out: 1,200 h of maintenance recorded before it began" in rule
-    assert "no data (12.5 h) is neither up nor down: it makes the range" in rule
+    assert "maintenance recorded before it began left out (1,200 h)" in rule
+    assert "no data (12.5 h) is neither up nor down and makes the range" in rule
 
 
 def test_level_change_in_the_estate_reads_as_written():
