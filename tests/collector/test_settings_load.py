@@ -177,7 +177,7 @@ def test_a_file_is_known_by_its_keys_and_only_then_by_its_name() -> None:
     assert kind_of(Path("x.toml"), {}) is None
     assert kind_of(Path("x.toml"), {"levels": [], "targets": []}) == "service"
     assert kind_of(Path("service.toml"), {}) == "service"
-    assert set(KINDS) >= {"estate", "collector", "policy", "agent", "service"}
+    assert set(KINDS) >= {"estate", "collector", "policy", "agent", "service", "alerts"}
 
 
 def test_a_register_is_checked_although_its_estate_has_faults(tmp_path: Path) -> None:
