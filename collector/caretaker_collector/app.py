@@ -22,7 +22,7 @@ from caretaker_collector.ledger import Ledger
 from caretaker_collector.pipeline import Stage
 from caretaker_collector.planned import Feeds
 from caretaker_collector.receiver import Receiver
-from caretaker_collector.settings import BrokerSettings, CollectorSettings
+from caretaker_collector.settings import BrokerSettings, CollectorSettings, load_alerts
 from caretaker_collector.stages.act import Act, Outlet
 from caretaker_collector.stages.alerts import Alerts
 from caretaker_collector.stages.decide import Decide
@@ -38,7 +38,6 @@ from caretaker_collector.stages.wake import Wake
 from caretaker_collector.stores import open_store
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import ConfigError, Unavailable
-from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.model import Estate
 from caretaker_rules.policy import Policy
 
@@ -54,12 +53,7 @@ class Collector:
     """One running collector. `run` until cancelled; the attributes are what health, metrics and the demo look at."""
 
     def __init__(
-        self,
-        settings: CollectorSettings,
-        estate: Estate,
-        policies: Mapping[str, Policy],
-        clock: Clock,
-        alerts: AlertsFile | None = None,
+        self, settings: CollectorSettings, estate: Estate, policies: Mapping[str, Policy], clock: Clock
     ) -> None:
         folder = Path(settings.data)
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +72,7 @@ class Collector:
         outlet = Outlet()
         calendars = Calendars(estate, Path(settings.estate).parent)
         decide = Decide(self.memory, self.ledger, estate, policies, calendars)
+        alerts = load_alerts(Path(settings.alerts), estate) if settings.alerts else None
         self.alerts = Alerts(self.db, self.memory, estate, policies, alerts)
         # The order of work, as in pipeline.py.
         stages: list[Stage] = [

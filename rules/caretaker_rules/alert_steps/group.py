@@ -5,7 +5,8 @@
 - Machines of one room of which nobody wrote down what they are behind, all of them silent: the room is cut off.
 - Machines of one room that cannot be woken, or are not back, from three on: the room.
 
-What began stays until less than half as many are left, so that machines which come back one by one do not end it.
+What is an incident stays one until less than half as many are left, so that machines which come back one by one do
+not end it.
 """
 
 from collections import Counter
@@ -103,9 +104,8 @@ def _cut_off(
     hits = tuple(sorted(finding.subject for finding in findings))
     value = f"{len(hits)} of {expected} {where} silent"
     cause = Finding(FindingKind.LINK_DOWN, subject, min(found.since_ms for found in findings), value, hits)
-    pending = current.pending.get(cause.key)
     ratio = 1.0 if all_of_them else find.link_ratio
-    if pending is not None and pending.present:
+    if _is_open(current, cause):
         enough = len(hits) >= max(1, find.link_machines // 2) and len(hits) >= ratio / 2 * expected
         return cause if enough else None
     if len(hits) < find.link_machines:
@@ -114,6 +114,10 @@ def _cut_off(
     if len(hits) < expected and (together < find.link_machines or together < ratio * expected):
         return None
     return cause
+
+
+def _is_open(current: Round, cause: Finding) -> bool:
+    return any(incident.open and incident.key == cause.key for incident in current.incidents.values())
 
 
 def _together(moments: Iterable[int]) -> int:
@@ -135,8 +139,7 @@ def _by_room(current: Round, kind: FindingKind, findings: list[Finding]) -> None
         hits = tuple(finding.subject for finding in some)
         since_ms = min(finding.since_ms for finding in some)
         cause = Finding(kind, Subject(current.school.name, room), since_ms, f"{len(hits)} machines", hits)
-        pending = current.pending.get(cause.key)
-        if len(some) >= (1 if pending is not None and pending.present else ROOM_MACHINES):
+        if len(some) >= (1 if _is_open(current, cause) else ROOM_MACHINES):
             current.findings.append(cause)
 
 
