@@ -22,8 +22,9 @@ from caretaker_collector.ledger import Ledger
 from caretaker_collector.pipeline import Stage
 from caretaker_collector.planned import Feeds
 from caretaker_collector.receiver import Receiver
-from caretaker_collector.settings import BrokerSettings, CollectorSettings
+from caretaker_collector.settings import BrokerSettings, CollectorSettings, load_alerts
 from caretaker_collector.stages.act import Act, Outlet
+from caretaker_collector.stages.alerts import Alerts
 from caretaker_collector.stages.decide import Decide
 from caretaker_collector.stages.decode import Decode
 from caretaker_collector.stages.deduplicate import Deduplicate
@@ -44,6 +45,7 @@ log = structlog.get_logger()
 
 JOURNAL_FILE, STATE_FILE, LOCK_FILE = "journal.db", "state.db", "lock"
 PRUNE_EVERY_S = 600.0
+WATCH_S = 0.1
 DAY_MS = 86_400_000
 
 
@@ -58,6 +60,7 @@ class Collector:
         self._lock = _lock(folder / LOCK_FILE)
         self.settings = settings
         self.clock = clock
+        self._watch_problem = ""
         self.estate = estate
         self.journal = Journal(folder / JOURNAL_FILE)
         self.db = state.open_state(folder / STATE_FILE)
@@ -69,6 +72,8 @@ class Collector:
         outlet = Outlet()
         calendars = Calendars(estate, Path(settings.estate).parent)
         decide = Decide(self.memory, self.ledger, estate, policies, calendars)
+        alerts = load_alerts(Path(settings.alerts), estate) if settings.alerts else None
+        self.alerts = Alerts(self.db, self.memory, estate, policies, alerts)
         # The order of work, as in pipeline.py.
         stages: list[Stage] = [
             Decode(),
@@ -80,6 +85,7 @@ class Collector:
             Recall(self.ledger, estate),
             Wake(self.db, decide, estate, policies),
             Ready(self.db, self.memory, decide, estate, policies),
+            self.alerts,
             Keep(self.db, self.memory, self.ledger, estate),
             Feeds(self.db, estate, calendars, folder),
         ]
@@ -104,6 +110,7 @@ class Collector:
                     tasks.create_task(self.act.work(), name="act")
                 tasks.create_task(self.day_rollup.run(), name="days")
                 tasks.create_task(self._prune(), name="prune")
+                tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(serve(self, listening), name="http")
         finally:
             await self.close()
@@ -122,11 +129,28 @@ class Collector:
 
     def problems(self) -> dict[str, str]:
         """What does not work right now, by part; empty when all is well."""
-        parts = {"broker": self.receiver.problem, "store": self.recorder.problem, "core": self.core.problem}
+        parts = {
+            "broker": self.receiver.problem,
+            "store": self.recorder.problem,
+            "core": self.core.problem,
+            "alerts": self.alerts.problem or self._watch_problem,
+        }
         silent_s = (self.clock.now_ms() - self.core.ticked_ms) / 1000
         if self.core.ticked_ms and silent_s > 3 * self.settings.tick_s + self.clock.speed * 5:
             parts["rules"] = f"the rules loop has not run for {silent_s:.0f} s"
         return {part: problem for part, problem in parts.items() if problem}
+
+    async def _watch(self) -> None:
+        """Look after Caretaker itself, also while nothing else of it works (invariant I11)."""
+        while True:
+            await asyncio.sleep(max(WATCH_S, self.clock.real_s(self.settings.tick_s)))
+            try:
+                self.alerts.watch(self.problems(), self.clock.now_ms())
+                self._watch_problem = ""
+            except Exception as error:
+                if not self._watch_problem:
+                    log.error("Caretaker cannot look after itself; retrying", reason=repr(error))
+                self._watch_problem = f"Caretaker cannot look after itself: {error}"
 
     async def _prune(self) -> None:
         """Forget journal records that are old and that every reader has passed."""
