@@ -19,10 +19,8 @@ from pathlib import Path
 import msgspec
 
 from caretaker_rules.alert_settings import AlertsFile
-from caretaker_rules.alert_steps.deduplicate import deduplicate
-from caretaker_rules.alert_steps.escalate import escalate
-from caretaker_rules.alert_steps.quiet import quiet
-from caretaker_rules.alert_steps.silence import silence
+from caretaker_rules.alert_steps import PIPELINE
+from caretaker_rules.alert_steps.track import track
 from caretaker_rules.alerting import Round, Step, Telling, Told
 from caretaker_rules.calendar import local
 from caretaker_rules.findings import FindingKind, Subject
@@ -32,7 +30,8 @@ from caretaker_rules.service import Impact, LevelSpan, ServiceFile
 from caretaker_rules.service_hours import ServiceClock
 from rules_world import LONDON, SCHOOL, london_ms
 
-STEPS: tuple[Step, ...] = (silence, quiet, deduplicate, escalate)
+TELLING: tuple[Step, ...] = PIPELINE[PIPELINE.index(track) + 1 :]
+"""The steps that decide who is told; those before them do nothing here, as nothing is found."""
 MONDAY = date(2026, 11, 23)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DEVICES = {
@@ -76,7 +75,7 @@ class World:
     """The log of incidents and what was told, as the state file would keep them."""
 
     def __init__(
-        self, alerts: AlertsFile, steps: Sequence[Step] = STEPS, keep: Callable[[bytes], bytes] = lambda kept: kept
+        self, alerts: AlertsFile, steps: Sequence[Step] = PIPELINE, keep: Callable[[bytes], bytes] = lambda kept: kept
     ) -> None:
         self.alerts = alerts
         self.steps = steps
@@ -146,6 +145,7 @@ class World:
             told=msgspec.json.decode(self.told, type=list[Told]),
             alerts=self.alerts,
             clock=CLOCK,
+            sees=False,
         )
         for step in self.steps:
             step(look)
