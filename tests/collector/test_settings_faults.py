@@ -27,13 +27,13 @@ def test_each_mistake_gets_exactly_its_message(name: str) -> None:
 
 
 def test_there_is_a_case_for_every_kind_of_file() -> None:
-    assert {name.partition("-")[0] for name in BAD} >= {"estate", "collector", "agent", "policy", "service"}
+    assert {name.partition("-")[0] for name in BAD} >= {"estate", "collector", "agent", "alerts", "policy", "service"}
     assert len(BAD) > 60
 
 
 def test_good_files_have_no_faults() -> None:
     checked = check_files(
-        [Path("good-estate.toml"), Path("good-collector.toml"), Path("good-agent.toml"), Path("good-service.toml")]
+        [Path(f"good-{kind}.toml") for kind in ("estate", "collector", "agent", "alerts", "service")]
     )
     assert checked.faults == []
 
