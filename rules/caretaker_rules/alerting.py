@@ -10,9 +10,14 @@ loses nor repeats anything. `send` and `record` are the collector's notifier, wh
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from caretaker_rules.alert_settings import AlertsFile
+from caretaker_rules.calendar import zone_of
 from caretaker_rules.findings import Finding, Subject
 from caretaker_rules.incidents import Entry, Incident
 from caretaker_rules.model import Device, Hold, School
@@ -30,18 +35,21 @@ class Pending(Struct, frozen=True, kw_only=True):
     flapping: bool = False
 
 
-class Telling(Struct, frozen=True, kw_only=True):
-    """One message for one channel, as it is handed to the notifier. `id` is made from what it is about, never drawn."""
+class What(StrEnum):
+    """What a message says of an incident. `opened` and `reopened` begin it for a channel, `fixed` ends it."""
 
-    id: str
-    uid: str  # of the incident; "" for a digest or a test
-    what: str  # opened, escalated, grown, warned, late, fixed, reopened, digest, test
-    channel: str  # name in alerts.toml
-    title: str
-    body: str
-    severity: str
-    due_ms: int
-    made_ms: int
+    OPENED = "opened"
+    REOPENED = "reopened"
+    GROWN = "grown"  # it matters more than when it was told
+    REMINDED = "reminded"  # still open, and nobody has acknowledged it
+    ESCALATED = "escalated"
+    ANSWER_WARNED = "answer_warned"
+    ANSWER_LATE = "answer_late"
+    WARNED = "warned"  # most of the time to fix it is used
+    LATE = "late"
+    FIXED = "fixed"
+    DIGEST = "digest"
+    TEST = "test"
 
 
 class Told(Struct, frozen=True, kw_only=True):
@@ -51,6 +59,29 @@ class Told(Struct, frozen=True, kw_only=True):
     what: str
     channel: str
     at_ms: int
+    severity: str = ""  # as it was told
+
+
+class Telling(Struct, frozen=True, kw_only=True):
+    """One message for one channel, as it is handed to the notifier. `id` is made from what it is about, never drawn."""
+
+    id: str
+    uid: str  # of the incident; "" for a digest or a test
+    what: str  # of What
+    channel: str  # name in alerts.toml
+    title: str
+    body: str
+    severity: str
+    due_ms: int  # not to be sent before
+    made_ms: int
+    within: str = (
+        ""  # id of the message that tells of it with others of its group, so nothing to send; "": is a message
+    )
+
+    @property
+    def told(self) -> Told:
+        """What it is remembered by."""
+        return Told(uid=self.uid, what=self.what, channel=self.channel, at_ms=self.made_ms, severity=self.severity)
 
 
 @dataclass(slots=True)
@@ -69,6 +100,17 @@ class Round:
     entries: list[Entry] = field(default_factory=list)  # what this round appends to the log of incidents
     telling: list[Telling] = field(default_factory=list)  # what this round wants sent
     causes: dict[str, Subject] = field(default_factory=dict)  # for `caretaker incidents why`: finding -> its cause
+    alerts: AlertsFile | None = None  # None: nobody is told of anything
+    clock: Any = None  # service_hours.ServiceClock of the school; None: no service level, so no clock runs
+    silenced: set[str] = field(default_factory=set)  # uids of incidents that nobody is told of now (`silence`)
+    quiet: dict[tuple[str, str], int] = field(default_factory=dict)  # (channel, severity) -> until when (`quiet`)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """In which moments are said."""
+        if self.school is not None:
+            return zone_of(self.school.time_zone)
+        return zone_of(self.alerts.time_zone if self.alerts else "UTC")
 
 
 Step = Callable[[Round], None]

@@ -105,6 +105,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     fixed_ms: int = 0
     fixed_by: str = ""
     reopened: int = 0
+    reopened_ms: int = 0  # when it was last
     merged_into: str = ""
     tickets: tuple[str, ...] = ()  # "zammad:4711"
     entries: int = 0
@@ -187,7 +188,7 @@ def after(incident: Incident, entry: Entry) -> Incident:
         hits = entry.hits or incident.hits
         ever = tuple(sorted({*incident.ever_hit, *hits}))
         changes |= {"status": _running(incident), "fixed_ms": 0, "fixed_by": "", "hits": hits, "ever_hit": ever}
-        changes["reopened"] = incident.reopened + 1
+        changes |= {"reopened": incident.reopened + 1, "reopened_ms": at_ms}
     elif action is Action.MERGED and incident.open:
         changes |= {"status": Status.MERGED, "merged_into": entry.text, "fixed_ms": at_ms, "fixed_by": entry.by}
     elif action is Action.TICKET and entry.text not in incident.tickets:

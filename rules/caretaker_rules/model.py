@@ -217,13 +217,13 @@ class Transition(Struct, frozen=True):
 
 
 class Hold(Struct, frozen=True, kw_only=True):
-    """A request to keep machines on until a time ("we are still here"), an exam freeze, or work on them.
+    """A request to keep machines on until a time ("we are still here"), an exam freeze, work on them, or a silence.
 
     Each of room, device and class that is given has to fit; with none of them it is the whole school.
     """
 
     id: int
-    kind: Literal["hold", "freeze", "maintenance"]
+    kind: Literal["hold", "freeze", "maintenance", "silence"]
     school: str
     room: str | None
     device: str | None
