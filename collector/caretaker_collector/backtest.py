@@ -267,6 +267,7 @@ def _from_state(path: Path, from_ms: int, until_ms: int) -> tuple[list[Hold], di
             reason=record.reason,
         )
         for record in written
+        if record.kind in records.KEEP_ON
         for begin_ms, end_ms in occurrences(record.series, from_ms, until_ms)
         if record.ended_ms is None or begin_ms < record.ended_ms
     ]

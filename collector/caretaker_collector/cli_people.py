@@ -1,4 +1,4 @@
-"""Commands for people about what keeps machines on: hold, freeze, maintenance, holds, end, copy; stop and resume."""
+"""Commands about what people write down: hold, freeze, maintenance, silence; holds, end, copy; stop and resume."""
 
 import sqlite3
 from datetime import date
@@ -21,7 +21,7 @@ from caretaker_collector.cli_base import (
     say,
     settings_of,
 )
-from caretaker_collector.records import Kind, Record
+from caretaker_collector.records import HeldBack, Kind, Record
 from caretaker_collector.settings import CollectorSettings, load_estate
 from caretaker_contract.errors import ConfigError
 from caretaker_rules.calendar import local
@@ -43,7 +43,7 @@ _EVERY: dict[str, Every] = {"daily": "day", "weekly": "week"}
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (hold, freeze, maintenance, holds, end, copy, stop, resume):
+    for command in (hold, freeze, maintenance, silence, holds, end, copy, stop, resume):
         app.command()(command)
 
 
@@ -84,8 +84,19 @@ def _make(
     )
     number = records.make(db, kind, scope, series, reason, people.who(by), now_ms)
     count = len(scope.devices(estate))
-    typer.echo(f"{kind} {number}: {scope} stays as it is {_times(series, zone)} ({reason})")
-    say(f"{count} machine{'' if count == 1 else 's'}; take it back with: caretaker end {number}")
+    typer.echo(_said(kind, number, str(scope), _times(series, zone), reason))
+    machines = f"{count} machine{'' if count == 1 else 's'}"
+    if kind == "silence":
+        say(f"{machines}; incidents are recorded meanwhile, and told afterwards if they are still open")
+        say(f"take it back with: caretaker end {number}")
+    else:
+        say(f"{machines}; take it back with: caretaker end {number}")
+
+
+def _said(kind: Kind, number: int, where: str, times: str, reason: str) -> str:
+    """What a record means, in one line."""
+    meant = f"nobody is told of {where}" if kind == "silence" else f"{where} stays as it is"
+    return f"{kind} {number}: {meant} {times} ({reason})"
 
 
 def hold(
@@ -133,13 +144,28 @@ def maintenance(
     _make("maintenance", where, begin, until, reason, repeat, until_date, device_class, by, config)
 
 
+def silence(
+    where: Where,
+    until: Until,
+    reason: Reason,
+    begin: From = None,
+    repeat: Repeat = None,
+    until_date: UntilDate = None,
+    device_class: OfClass = None,
+    by: By = "engineer",
+    config: Config = None,
+) -> None:
+    """Nobody is told of incidents there until a time; they are recorded all the same. It keeps no machine on."""
+    _make("silence", where, begin, until, reason, repeat, until_date, device_class, by, config)
+
+
 def holds(
     where: Annotated[str | None, typer.Argument(help="Only what touches this school, room or machine.")] = None,
     past: Annotated[bool, typer.Option("--past", help="Those that are over, newest first.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """What is stopped; holds, freezes and maintenance: when, who, why, and what they kept on."""
+    """What is stopped; holds, freezes, maintenance and silences: when, who, why, and what they kept on or back."""
     estate, db = _open(config)
     now_ms = collector_now(db)
     found = records.listed(db, now_ms, past)
@@ -175,12 +201,20 @@ def holds(
         typer.echo(f"{record.id:>4}  {record.kind:<11}  {record.scope}  {_times(record.series, zone)}")
         state_now = _state(record, now_ms, zone)
         typer.echo(f"      {state_now}; by {record.by}: {record.reason}")
-        alone = f", {held.by_this_alone} by this alone" if held.machines else ""
-        typer.echo(f"      kept on {held.machines} machine{'' if held.machines == 1 else 's'}{alone}")
+        typer.echo(f"      {_kept_back(estate, db, record, held, now_ms)}")
     if not found and not past and not stops:
         say("nothing is held, frozen or worked on; keep a room on: caretaker hold ash/ict1 --until 18:00 --reason club")
     elif not found and past:
         say("nothing of that is over yet; `caretaker holds` shows what is on or to come")
+
+
+def _kept_back(estate: Estate, db: sqlite3.Connection, record: Record, held: HeldBack, now_ms: int) -> str:
+    """What a record did, in words."""
+    if record.kind == "silence":
+        count = len(records.silenced(db, estate, record, now_ms))
+        return f"{count} incident{'' if count == 1 else 's'} opened meanwhile"
+    alone = f", {held.by_this_alone} by this alone" if held.machines else ""
+    return f"kept on {held.machines} machine{'' if held.machines == 1 else 's'}{alone}"
 
 
 def end(
@@ -188,7 +222,7 @@ def end(
     once: Annotated[bool, typer.Option("--once", help="Only the time that is on now; it comes again.")] = False,
     config: Config = None,
 ) -> None:
-    """End a hold, freeze or maintenance early."""
+    """End a hold, freeze, maintenance or silence early."""
     _, db = _open(config)
     record, now_ms = _one(db, number), collector_now(db)
     if not records.end(db, record, now_ms, once):
@@ -215,7 +249,7 @@ def copy(
     series = Series(from_ms=from_ms, until_ms=until_ms, time_zone=str(zone))
     why = reason or record.reason
     made = records.make(db, record.kind, record.scope, series, why, people.who(by or record.by), now_ms)
-    typer.echo(f"{record.kind} {made}: {record.scope} stays as it is {_times(series, zone)} ({why})")
+    typer.echo(_said(record.kind, made, str(record.scope), _times(series, zone), why))
 
 
 def _one(db: sqlite3.Connection, number: int) -> Record:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from caretaker_agent import settings as agent
 from caretaker_collector.stores.settings import StoreSettings
+from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.model import EstateFile, Written
 from caretaker_rules.policy import PolicyFile
 from caretaker_rules.presence import PresenceSettings
@@ -61,6 +62,7 @@ class CollectorSettings(Written, frozen=True, kw_only=True):
     http: HttpSettings = HttpSettings()
     journal: JournalSettings = JournalSettings()
     signing: SigningSettings | None = None
+    alerts: File | None = None  # alerts.toml; None: incidents are recorded, and nobody is told
     tick_s: Annotated[float, Meta(ge=0.1, le=3600)] = 30.0  # how often rules are asked, on the collector's clock
 
 
@@ -69,5 +71,6 @@ KINDS: dict[str, type[Struct]] = {
     "collector": CollectorSettings,
     "policy": PolicyFile,
     "agent": agent.Settings,
+    "alerts": AlertsFile,
 }
 """Every kind of TOML file that Caretaker reads."""

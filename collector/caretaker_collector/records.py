@@ -1,26 +1,34 @@
-"""What people write down to keep machines on: holds, exam freezes and maintenance. A running collector sees it at once.
+"""What people write down: holds, exam freezes and maintenance, which keep machines on, and silences, which do not: they
+keep people from being told of incidents. A running collector sees it at once.
 
 A record may come again each day or week until a day. Nothing is deleted: what ends keeps its row, with who made it
 (a role or a member of staff, never a pupil), why, and what it held back.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
+from caretaker_collector import incident_book
 from caretaker_collector.order_book import Scope
 from caretaker_contract.errors import ConfigError
+from caretaker_rules.alert_steps.silence import covers
 from caretaker_rules.calendar import local, zone_of
 from caretaker_rules.decisions import Decision, Verdict
+from caretaker_rules.incidents import Incident
 from caretaker_rules.model import Estate, Hold
 from caretaker_rules.reasons import Why
 from caretaker_rules.repeats import STEP_DAYS, Every, Series, occurrences, over_ms
 
-Kind = Literal["hold", "freeze", "maintenance"]
+Kind = Literal["hold", "freeze", "maintenance", "silence"]
+KEEP_ON: tuple[Kind, ...] = ("hold", "freeze", "maintenance")
+"""The kinds that rules have to see. A silence is none of them: it keeps no machine on and calls nothing back."""
+ALERTING: tuple[Kind, ...] = ("maintenance", "silence")
+"""The kinds that the alert pipeline has to see."""
 WHY: dict[Kind, Why] = {"hold": Why.HELD, "freeze": Why.FROZEN, "maintenance": Why.MAINTENANCE}
 """The reason that each kind gives to a decision."""
 
@@ -31,7 +39,7 @@ _COLUMNS = (
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """One hold, freeze or maintenance, as written. Times of the first time that it is on; UTC ms."""
+    """One hold, freeze, maintenance or silence, as written. Times of the first time that it is on; UTC ms."""
 
     id: int
     kind: Kind
@@ -138,26 +146,18 @@ def listed(db: sqlite3.Connection, now_ms: int, past: bool) -> list[Record]:
     return sorted(found, key=lambda record: (record.next_time(now_ms) or (0, 0), record.id))
 
 
-def in_force(db: sqlite3.Connection, now_ms: int, by_ms: int) -> Iterator[Hold]:
-    """Each time of each record that is not over at `now_ms` and begins by `by_ms`, as the rules read it."""
+def in_force(db: sqlite3.Connection, now_ms: int, by_ms: int, kinds: Collection[Kind] = KEEP_ON) -> Iterator[Hold]:
+    """Each time of each record of these kinds that is not over at `now_ms` and begins by `by_ms`, as rules read it."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM holds "  # noqa: S608 (our own names)
         "WHERE ended_ms IS NULL AND from_ms <= ? AND (until_ms > ? OR every IS NOT NULL)",
         (by_ms, now_ms),
     )
     for record in map(_record, rows):
+        if record.kind not in kinds:
+            continue
         for from_ms, until_ms in occurrences(record.series, now_ms, by_ms):
-            yield Hold(
-                id=record.id,
-                kind=record.kind,
-                school=record.scope.school,
-                room=record.scope.room,
-                device=record.scope.device,
-                device_class=record.scope.device_class,
-                from_ms=from_ms,
-                until_ms=until_ms,
-                reason=record.reason,
-            )
+            yield _hold(record, from_ms, until_ms)
 
 
 def held_back(db: sqlite3.Connection, estate: Estate, record: Record, now_ms: int) -> HeldBack:
@@ -166,7 +166,9 @@ def held_back(db: sqlite3.Connection, estate: Estate, record: Record, now_ms: in
     Two records of one kind that cover the same machine at the same time are both credited: a decision names the reason,
     not the record. A decision stands until the next one, so the one in force when the record began counts too.
     """
-    why = WHY[record.kind]
+    why = WHY.get(record.kind)
+    if why is None:
+        return HeldBack(machines=0, by_this_alone=0)
     until_ms = min(record.over_ms(), now_ms)
     kept: set[str] = set()
     alone: set[str] = set()
@@ -187,6 +189,34 @@ def held_back(db: sqlite3.Connection, estate: Estate, record: Record, now_ms: in
                 if reasons == {why}:
                     alone.add(device.name)
     return HeldBack(machines=len(kept), by_this_alone=len(alone))
+
+
+def silenced(db: sqlite3.Connection, estate: Estate, record: Record, now_ms: int) -> list[Incident]:
+    """Incidents that were opened while this silence was on and that it covers, the oldest first."""
+    scope, devices = record.scope, {device.name: device for device in record.scope.devices(estate)}
+    until_ms = min(record.over_ms(), now_ms + 1)
+    found = []
+    for incident in incident_book.listed(db, scope.school, record.series.from_ms, until_ms):
+        for from_ms, end_ms in occurrences(record.series, incident.opened_ms, incident.opened_ms):
+            hold = _hold(record, from_ms, end_ms)
+            if from_ms <= incident.opened_ms and covers(hold, incident, devices):
+                found.append(incident)
+    return found
+
+
+def _hold(record: Record, from_ms: int, until_ms: int) -> Hold:
+    """One time of a record, as rules read it."""
+    return Hold(
+        id=record.id,
+        kind=record.kind,
+        school=record.scope.school,
+        room=record.scope.room,
+        device=record.scope.device,
+        device_class=record.scope.device_class,
+        from_ms=from_ms,
+        until_ms=until_ms,
+        reason=record.reason,
+    )
 
 
 def _record(

@@ -3,6 +3,7 @@
     collector.toml   kinds.CollectorSettings
     estate.toml      caretaker_rules.model.EstateFile, with the CSV registers and policies that it names
     policy           caretaker_rules.policy.PolicyFile
+    alerts.toml      caretaker_rules.alert_settings.AlertsFile
     agent.toml       caretaker_agent.settings.Settings
 
 Paths within a file are relative to that file. Whatever is wrong comes at once, as one ConfigError.
@@ -18,6 +19,8 @@ from msgspec import Struct
 
 from caretaker_agent import settings as agent
 from caretaker_collector import calendars
+from caretaker_collector.alerts_file import check_names as check_alert_names
+from caretaker_collector.alerts_file import read_alerts
 from caretaker_collector.estate import Joined, files_named, join
 from caretaker_collector.faults import Fault, found_at, layout, stop_at
 from caretaker_collector.kinds import KINDS, BrokerSettings, CollectorSettings
@@ -26,6 +29,7 @@ from caretaker_collector.register import Register, read_register
 from caretaker_collector.toml_file import TomlFile, convert, open_toml
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.metrics import METRICS
+from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.model import Estate, EstateFile
 from caretaker_rules.policy import Policy
 
@@ -38,6 +42,7 @@ __all__ = [
     "find_config",
     "kind_of",
     "load",
+    "load_alerts",
     "load_collector",
     "load_estate",
     "load_estate_and_policies",
@@ -88,6 +93,16 @@ def load_policy(path: Path) -> Policy:
     stop_at(found.file.faults)
     assert found.policy is not None
     return found.policy
+
+
+def load_alerts(path: Path, estate: Estate | None = None) -> AlertsFile:
+    """Alert settings with whole paths, checked against the estate if it is given. ConfigError with every fault."""
+    found = read_alerts(path)
+    if estate is not None:
+        check_alert_names(found, estate)
+    stop_at(found.file.faults)
+    assert found.alerts is not None
+    return found.alerts
 
 
 def find_config(given: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
@@ -151,6 +166,7 @@ class _Check:
         self._now_ms = now_ms
         self.faults: list[Fault] = []
         self.notes: list[str] = []
+        self._estates: list[Estate] = []  # those that were whole
 
     def file(self, path: Path) -> None:
         try:
@@ -176,6 +192,8 @@ class _Check:
             self._collector(file)
         elif kind == "policy":
             self.policy(path)
+        elif kind == "alerts":
+            self.alerts(path)
         else:
             self._agent(file)
 
@@ -188,6 +206,7 @@ class _Check:
             for policy in dict.fromkeys(joined.policies.values()):
                 self.policy(policy, joined)
             if not file.faults:
+                self._estates.append(joined.estate)
                 faults, notes = calendars.check(joined.estate, file.path.parent, self._now_ms)
                 self.faults.extend(faults)
                 self.notes.extend(notes)
@@ -204,6 +223,8 @@ class _Check:
         settings = _collector(file)
         if settings is not None and not any(fault.subject.startswith("estate") for fault in file.faults):
             self.file(Path(settings.estate))
+        if settings is not None and settings.alerts and Path(settings.alerts).is_file():
+            self.alerts(Path(settings.alerts), self._estates[-1] if self._estates else None)
         self.faults.extend(file.faults)
 
     def _agent(self, file: TomlFile) -> None:
@@ -230,6 +251,17 @@ class _Check:
         if joined is not None:
             schools = [school for school, policy in joined.policies.items() if policy == path]
             check_names(found, joined.estate, schools)
+        self.faults.extend(found.file.faults)
+
+    def alerts(self, path: Path, estate: Estate | None = None) -> None:
+        """Alert settings, and their names when the estate is known."""
+        try:
+            found = read_alerts(path)
+        except ConfigError as error:
+            self._keep(path, error)
+            return
+        if estate is not None:
+            check_alert_names(found, estate)
         self.faults.extend(found.file.faults)
 
     def _register_note(self, register: Register) -> None:
@@ -314,5 +346,5 @@ def _resolve(file: TomlFile, settings: T, key: tuple[str, ...]) -> T:
     return msgspec.structs.replace(settings, **changes)
 
 
-_FILES = {"estate", "ca_file", "certificate_file", "key_file", "password_file", "token_file"}
+_FILES = {"estate", "alerts", "ca_file", "certificate_file", "key_file", "password_file", "token_file"}
 """Fields that name a file which has to be there. The data folder, and the store in it, are made when they are not."""

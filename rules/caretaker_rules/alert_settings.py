@@ -259,9 +259,17 @@ class AlertsFile(Written, frozen=True, kw_only=True):
         fitting = [route for route in self.routes if route.fits(incident, severity, network)]
         return list(dict.fromkeys(name for route in fitting for name in route.channels)) or self.default
 
-    def people(self, names: Sequence[str], now_ms: int) -> list[str]:
-        """Channels that these names stand for now: a rota is whoever is on call; each once, in order."""
-        return list(dict.fromkeys(found for name in names if (found := self._person(name, now_ms)) is not None))
+    def people(self, names: Sequence[str], now_ms: int) -> list[tuple[str, str]]:
+        """(name, channel) for each channel that these names stand for now, each channel once, in order.
+
+        A rota stands for whoever is on call; the name of a channel for itself.
+        """
+        found: dict[str, str] = {}
+        for name in names:
+            channel = self._person(name, now_ms)
+            if channel is not None:
+                found.setdefault(channel, name)
+        return [(name, channel) for channel, name in found.items()]
 
     def _person(self, name: str, now_ms: int) -> str | None:
         rota = next((rota for rota in self.rotas if rota.name == name), None)

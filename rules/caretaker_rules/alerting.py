@@ -11,7 +11,6 @@ loses nor repeats anything. `send` and `record` are the collector's notifier, wh
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from caretaker_rules.calendar import zone_of
 from caretaker_rules.findings import Finding, Subject
 from caretaker_rules.incidents import Entry, Incident
 from caretaker_rules.model import Device, Hold, School
+from caretaker_rules.service_hours import ServiceClock
 from caretaker_rules.timetable import NO_TIMETABLE, Timetable
 
 
@@ -101,7 +101,7 @@ class Round:
     telling: list[Telling] = field(default_factory=list)  # what this round wants sent
     causes: dict[str, Subject] = field(default_factory=dict)  # for `caretaker incidents why`: finding -> its cause
     alerts: AlertsFile | None = None  # None: nobody is told of anything
-    clock: Any = None  # service_hours.ServiceClock of the school; None: no service level, so no clock runs
+    clock: ServiceClock | None = None  # of the school; None: no service level, so no clock runs
     silenced: set[str] = field(default_factory=set)  # uids of incidents that nobody is told of now (`silence`)
     quiet: dict[tuple[str, str], int] = field(default_factory=dict)  # (channel, severity) -> until when (`quiet`)
 

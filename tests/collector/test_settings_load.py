@@ -175,7 +175,7 @@ def test_a_file_is_known_by_its_keys_and_only_then_by_its_name() -> None:
     assert kind_of(Path("collector.toml"), {"broker": {}}) == "collector"
     assert kind_of(Path("policies/school.toml"), {}) == "policy"
     assert kind_of(Path("x.toml"), {}) is None
-    assert set(KINDS) == {"estate", "collector", "policy", "agent"}
+    assert set(KINDS) == {"estate", "collector", "policy", "agent", "alerts"}
 
 
 def test_a_register_is_checked_although_its_estate_has_faults(tmp_path: Path) -> None:
