@@ -83,14 +83,13 @@ class Api:
 
     def routes(self) -> list[Route]:
         """All of them."""
-        routes = [
+        return [
             Route("/api/1/openapi.json", _safe(self._openapi)),
             Route("/api/1/incidents", _safe(self._list), methods=["GET"]),
             Route("/api/1/incidents", _safe(self._report), methods=["POST"]),
             Route("/api/1/incidents/{number}", _safe(self._one), methods=["GET"]),
             Route("/api/1/incidents/{number}/{action}", _safe(self._act), methods=["POST"]),
         ]
-        return routes
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")

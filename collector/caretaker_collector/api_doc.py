@@ -52,7 +52,7 @@ def document() -> bytes:
         "name": "Idempotency-Key",
         "in": "header",
         "schema": {"type": "string", "maxLength": 200},
-        "description": "A word of your own for this request. Under the same word it is done once a day; its answer is given again.",
+        "description": "A word of your own: what comes again under it within a day is not done again, only answered.",
     }
     problem = ref[api_types.Problem]
     paths: dict[str, Any] = {
@@ -119,7 +119,7 @@ def document() -> bytes:
                     "token": {
                         "type": "http",
                         "scheme": "bearer",
-                        "description": "`caretaker token new NAME` makes one; with --scope incidents for all but looking.",
+                        "description": "`caretaker token new NAME` makes one; --scope incidents may act.",
                     }
                 },
             },

@@ -1,4 +1,4 @@
-"""Commands about telling people: `caretaker notify test`, `queue`, `retry`, `secret`; `caretaker token new`, `list`, `end`."""
+"""`caretaker notify test`, `queue`, `retry` and `secret`: how people are told; `caretaker token`: who may use the API."""
 
 import asyncio
 import base64
@@ -27,9 +27,10 @@ from caretaker_collector.cli_base import (
     settings_of,
 )
 from caretaker_collector.notify import outbox
-from caretaker_collector.settings import CollectorSettings, load_estate
+from caretaker_collector.settings import CollectorSettings, load_alerts, load_estate
 from caretaker_contract import clock as clock_
 from caretaker_contract.errors import ConfigError, Rejected, Unavailable
+from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.alerting import Telling
 from caretaker_rules.ports import Notifier
 
@@ -50,7 +51,7 @@ def notify_test(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Send a test message now, and say for each channel whether it was taken. Ticket desks are asked, none is opened."""
+    """Send a test message now, and say for each channel whether it was taken. A desk is asked; no ticket is opened."""
     from caretaker_collector.notify.channels import Surroundings, open_channels
 
     _, settings = settings_of(config)
@@ -69,13 +70,17 @@ def notify_test(
             results.append({"channel": each.name, "kind": each.kind, "ok": False, "answer": "; ".join(error.faults)})
     kinds = {each.name: each.kind for each in chosen}
     answers = asyncio.run(_try_all(ready, clock.now_ms()))
-    results += [{"channel": name, "kind": kinds[name], "ok": ok, "answer": said} for name, (ok, said) in answers.items()]
+    results += [
+        {"channel": name, "kind": kinds[name], "ok": ok, "answer": said} for name, (ok, said) in answers.items()
+    ]
     if json:
         typer.echo(as_json({"channels": results}))
     else:
         width = max(len(row["channel"]) for row in results)
         for row in results:
-            typer.echo(f"{row['channel']:<{width}}  {row['kind']:<7}  {'ok    ' if row['ok'] else 'FAILED'}  {row['answer']}")
+            typer.echo(
+                f"{row['channel']:<{width}}  {row['kind']:<7}  {'ok    ' if row['ok'] else 'FAILED'}  {row['answer']}"
+            )
             if not row["ok"]:
                 say(f"{'':<{width}}  {remedy(row['kind'], row['answer'])}")
     raise typer.Exit(OK if all(row["ok"] for row in results) else FINDING)
@@ -118,7 +123,7 @@ def remedy(kind: str, answer: str) -> str:
         return "the other side wants fewer messages: wait, and try again"
     if "cannot be reached" in answer or "no answer" in answer or "not delivered" in answer:
         where = "mail server" if kind == "mail" else "address"
-        return f"look whether the {where} is written right, runs, and may be reached from this machine (name, port, firewall)"
+        return f"look whether the {where} is written right, is up, and lets this machine in (name, port, firewall)"
     if "certificate" in answer:
         return "its certificate has to be signed by an authority that this machine trusts"
     return "mend alerts.toml or what it names, then run this again"
@@ -126,7 +131,7 @@ def remedy(kind: str, answer: str) -> str:
 
 @notify_app.command("queue")
 def notify_queue(config: Config = None, json: Json = False) -> None:
-    """Messages that wait, with what went wrong, and those that failed in the last week. Exit code 1 when any is stuck."""
+    """Messages that wait, with what went wrong, and those that failed in a week. Exit code 1 when any is stuck."""
     _, settings = settings_of(config)
     db = _state(settings, read_only=True)
     now_ms = collector_now(db)
@@ -230,7 +235,9 @@ def token_new(
     typer.echo(tokens.new(db, name, scope, school, days, now_ms))
     until = datetime.fromtimestamp((now_ms + days * tokens.DAY_MS) / 1000, UTC).strftime("%d %b %Y")
     where = f"school {school}" if school else "all schools"
-    say(f"token {name}: {scope}, {where}, until {until}; it is not shown again. End it with: caretaker token end {name}")
+    say(
+        f"token {name}: {scope}, {where}, until {until}; it is not shown again. End it with: caretaker token end {name}"
+    )
 
 
 @token_app.command("list")
@@ -267,6 +274,13 @@ def _state(settings: CollectorSettings, read_only: bool = False) -> sqlite3.Conn
         fail(f"{path}: nothing was recorded yet; run `caretaker collect` or `make demo` first", CANNOT_TELL)
     path.parent.mkdir(parents=True, exist_ok=True)
     return state.open_state(path, read_only)
+
+
+def alerts_of(settings: CollectorSettings) -> AlertsFile:
+    """alerts.toml. ConfigError when collector.toml names none."""
+    if settings.alerts is None:
+        raise ConfigError(['collector.toml  names no alerts, so nobody is told: add alerts = "alerts.toml"'])
+    return load_alerts(Path(settings.alerts))
 
 
 def _zone(settings: CollectorSettings) -> ZoneInfo:
