@@ -5,6 +5,7 @@ Sizes follow BESA 2010 as cited in the project's facts: about 50 computers in a 
 
 import csv
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from caretaker_rules.model import (
     DeviceClass,
     Estate,
     EstateFile,
+    LevelChange,
     Network,
     Room,
     School,
@@ -30,7 +32,7 @@ STAFF_TAG = "staff"
 DROP_IN_TAG = "drop-in"
 """A machine that anybody may take at break, at lunch and after school, such as a library's."""
 
-_COLUMNS = ("device", "room", "class", "mac", "tags")
+_COLUMNS = ("device", "room", "class", "mac", "tags", "behind")
 
 TERMS_2026 = [
     Term(starts=date(2026, 9, 2), ends=date(2026, 10, 23)),
@@ -121,16 +123,27 @@ _OAK: list[_Row] = [
     ("office", "Office", [], "desktop", 3, (STAFF_TAG,)),
     ("servers", "Server cupboard", [], "server", 2, ()),
 ]
+_OAK_LEVELS = [LevelChange(level="enhanced", starts=date(2026, 9, 16))]
+"""In mid-month, so that one month of the demo is reckoned in two parts."""
 _EXEMPT = {Address("ash", "support-01"), Address("ash", "support-02"), Address("ash", "support-03")}
 """Adapted machines of pupils with special needs: never switched by a rule."""
 
 
-def _school(name: str, title: str, network: str | None, level: str, rows: list[_Row], policy: str) -> School:
+def _school(
+    name: str,
+    title: str,
+    network: str | None,
+    level: str,
+    rows: list[_Row],
+    policy: str,
+    levels: Sequence[LevelChange] = (),
+) -> School:
     return School(
         name=name,
         title=title,
         network=network,
-        service_level="enhanced" if level == "enhanced" else "transitional",
+        service_level=level,
+        levels=list(levels),
         terms=TERMS_2026,
         closed_days=[date(2026, 9, 2), date(2026, 11, 27)],
         rooms=[Room(name=room, title=text, lessons=lessons) for room, text, lessons, _, _, _ in rows],
@@ -184,7 +197,7 @@ def demo_estate() -> Estate:
     network = Network(name="green", title="Green network")
     schools = [
         _school("ash", "Ashfield Secondary", "green", "enhanced", _ASH, "policy.toml"),
-        _school("oak", "Oakley Primary", "green", "transitional", _OAK, "policy.toml"),
+        _school("oak", "Oakley Primary", "green", "transitional", _OAK, "policy.toml", _OAK_LEVELS),
     ]
     devices = {**_devices("ash", 1, _ASH), **_devices("oak", 2, _OAK)}
     return _estate("Demo Managed Service", [network], schools, devices)
@@ -208,18 +221,25 @@ def synthetic_fleet(n_devices: int, devices_per_school: int = 328) -> Estate:
     return _estate("Synthetic", [], schools, devices)
 
 
-def write_demo_estate(folder: Path, policy: Path) -> Path:
-    """Write estate.toml, two asset registers and policy.toml (a copy of `policy`); the path of estate.toml."""
+def write_demo_estate(folder: Path, policy: Path, service: Path | None = None) -> Path:
+    """Write estate.toml, two asset registers, policy.toml and service.toml (copies); the path of estate.toml.
+
+    `service` None: no service levels are agreed. Else it has to have the levels transitional and enhanced.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     estate = demo_estate()
-    write_estate(folder, estate, "Two invented schools for the demonstration. Every figure here is a setting.")
+    comment = "Two invented schools for the demonstration. Every figure here is a setting."
+    write_estate(folder, estate, comment, "service.toml" if service is not None else "")
     (folder / "policy.toml").write_bytes(policy.read_bytes())
+    if service is not None:
+        (folder / "service.toml").write_bytes(service.read_bytes())
     return folder / "estate.toml"
 
 
-def write_estate(folder: Path, estate: Estate, comment: str) -> None:
-    """Write `estate` as estate.toml and one asset register for each school."""
-    lines = [f"# {comment}", f"provider = {_text(estate.provider)}", ""]
+def write_estate(folder: Path, estate: Estate, comment: str, service: str = "") -> None:
+    """Write `estate` as estate.toml and one asset register for each school; `service` names its service levels."""
+    lines = [f"# {comment}", f"provider = {_text(estate.provider)}"]
+    lines += [f"service = {_text(service)}", ""] if service else [""]
     for network in estate.networks.values():
         lines += ["[[networks]]", f"name = {_text(network.name)}", f"title = {_text(network.title)}", ""]
     for school in estate.schools.values():
@@ -230,7 +250,7 @@ def write_estate(folder: Path, estate: Estate, comment: str) -> None:
             for device in estate.devices.values():
                 if device.school == school.name:
                     mac, tags = device.mac or "", " ".join(device.tags)
-                    writer.writerow((device.name, device.room, device.device_class, mac, tags))
+                    writer.writerow((device.name, device.room, device.device_class, mac, tags, device.behind or ""))
     for each in estate.classes.values():
         lines += ["[[classes]]", f"name = {_text(each.name)}"]
         lines += [
@@ -251,6 +271,9 @@ def _school_lines(school: School) -> list[str]:
     lines = ["[[schools]]", f"name = {_text(school.name)}", f"title = {_text(school.title)}"]
     lines += [f"network = {_text(school.network)}"] if school.network else []
     lines += [f"time_zone = {_text(school.time_zone)}", f"service_level = {_text(school.service_level)}"]
+    if school.levels:
+        changes = [f"{{ level = {_text(change.level)}, starts = {change.starts} }}" for change in school.levels]
+        lines += [f"levels = [{', '.join(changes)}]"]
     lines += [f"service_hours = {_texts(school.service_hours)}", "terms = ["]
     lines += [f"  {{ starts = {term.starts}, ends = {term.ends} }}," for term in school.terms]
     lines += ["]", f"closed_days = [{', '.join(str(day) for day in school.closed_days)}]"]
@@ -295,6 +318,7 @@ def read_estate(folder: Path) -> Estate:
                             "device_class": row["class"],
                             "mac": row["mac"].lower() or None,
                             "tags": tuple(row["tags"].split()),
+                            "behind": row.get("behind") or None,
                         },
                         Device,
                     )

@@ -179,8 +179,8 @@ def prepare(out: Path, store: str) -> None:
 
 def write_settings(out: Path, broker_port: int, store: str) -> None:
     """Everything that a provider would write by hand, for the demo's two schools and this machine."""
-    with resources.as_file(policy_file()) as policy:
-        write_demo_estate(out, policy)
+    with resources.as_file(example("school.toml")) as policy, resources.as_file(example("service.toml")) as service:
+        write_demo_estate(out, policy, service)
     # Exempt: the machine of whoever tries the demo is looked at and never asked to switch off.
     (out / "here-devices.csv").write_text(f"device,room,class,mac,tags\n{THIS_MACHINE.device},desk,desktop,,exempt\n")
     with (out / "estate.toml").open("a", encoding="utf-8") as estate:
@@ -241,11 +241,11 @@ port = {broker_port}
     )
 
 
-def policy_file() -> Any:
-    """The packaged example policy: in a checkout it lies beside the package, in a wheel within it."""
+def example(name: str) -> Any:
+    """A packaged example of settings: in a checkout it lies beside the package, in a wheel within it."""
     package = resources.files("caretaker_rules")
-    inside = package / "policies" / "school.toml"
-    return inside if inside.is_file() else package / ".." / "policies" / "school.toml"
+    inside = package / "policies" / name
+    return inside if inside.is_file() else package / ".." / "policies" / name
 
 
 def store_settings(store: str) -> str:

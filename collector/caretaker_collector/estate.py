@@ -11,11 +11,12 @@ from zoneinfo import available_timezones
 
 from caretaker_collector.faults import Fault, choose, found_at, show_value
 from caretaker_collector.register import Register, read_register
+from caretaker_collector.service_file import ServiceText, check_schools, read_service
 from caretaker_collector.toml_file import TomlFile
 from caretaker_collector.toml_lines import KeyPath
+from caretaker_collector.written_hours import check_period, check_spans
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.topics import Address
-from caretaker_rules.calendar import parse_span
 from caretaker_rules.model import Device, Estate, EstateFile, School
 
 
@@ -25,11 +26,13 @@ class Joined(NamedTuple):
     estate: Estate
     registers: list[Register]
     policies: dict[str, Path]  # by school, only those that have one
+    service: ServiceText | None = None  # None: none is named, or it cannot be read
 
 
 def join(file: TomlFile, written: EstateFile) -> Joined:
     """Follow every reference of `written` and note what is wrong in `file.faults`. Reads the asset registers."""
     _check_dates(file, written)
+    service = _join_service(file, written)
     networks = {network.name: network for network in written.networks}
     classes = {device_class.name: device_class for device_class in written.classes}
     devices: dict[Address, Device] = {}
@@ -64,8 +67,9 @@ def join(file: TomlFile, written: EstateFile) -> Joined:
         devices=devices,
         tariffs=tuple(written.tariffs),
         carbon=tuple(written.carbon),
+        service=service.service if service is not None else None,
     )
-    return Joined(estate, registers, policies)
+    return Joined(estate, registers, policies, service)
 
 
 def files_named(file: TomlFile, key: str) -> list[Path]:
@@ -74,6 +78,54 @@ def files_named(file: TomlFile, key: str) -> list[Path]:
     given = [school.get(key) for school in schools if isinstance(school, dict)] if isinstance(schools, list) else []
     paths = [file.path.parent / name for name in dict.fromkeys(given) if isinstance(name, str) and name]
     return [path for path in paths if path.is_file()]
+
+
+def _join_service(file: TomlFile, written: EstateFile) -> ServiceText | None:
+    """The service file, and whether its names and the schools' fit together. Without one no level is looked at."""
+    for number, school in enumerate(written.schools):
+        days = [change.starts for change in school.levels]
+        for later in range(1, len(days)):
+            if days[later] <= days[later - 1]:
+                wrong = f"not after the one before ({days[later - 1]}): write them in order"
+                file.fault(("schools", number, "levels", later, "starts"), wrong, days[later])
+    if not written.service:
+        return None
+    path = file.path.parent / written.service
+    if not path.is_file():
+        file.fault(("service",), f"no such file{found_at(path, written.service)}", written.service)
+        return None
+    try:
+        service = read_service(path)
+    except ConfigError as error:
+        # It is no TOML: its fault comes as it is, with the file and line where it stands.
+        start, _, wrong = error.faults[0].partition("   ")
+        place, _, subject = start.partition("  ")
+        line = place.removeprefix(f"{path}:")
+        file.faults.append(Fault(path, int(line) if line.isdigit() else 0, subject.strip(), wrong.strip()))
+        return None
+    check_schools(service, (school.name for school in written.schools))
+    file.faults.extend(service.file.faults)
+    for number, school in enumerate(written.schools):
+        _check_levels(file, ("schools", number), school, service.names)
+    return service
+
+
+def _check_levels(file: TomlFile, key: KeyPath, school: School, known: list[str]) -> None:
+    given = file.data["schools"][key[1]]
+    if school.service_level not in known and "service_level" not in given:
+        wrong = f"missing, and its default {show_value(school.service_level)} is no level of the service file"
+        file.fault((*key, "service_level"), f"{wrong}; add service_level = {show_value(known[0])}" if known else wrong)
+    elif school.service_level not in known:
+        wrong = choose(school.service_level, known, "service level")
+        file.fault((*key, "service_level"), wrong, school.service_level)
+    before = school.service_level
+    for number, change in enumerate(school.levels):
+        place = (*key, "levels", number, "level")
+        if change.level not in known:
+            file.fault(place, choose(change.level, known, "service level"), change.level)
+        elif change.level == before:
+            file.fault(place, f"{school.name} has this level already; leave this change out", change.level)
+        before = change.level
 
 
 def _join_register(
@@ -107,6 +159,36 @@ def _join_register(
             else:
                 macs[device.mac] = (register.path, line, device.address)
         devices[device.address] = device
+    yield from _behind_faults(register)
+
+
+def _behind_faults(register: Register) -> Iterable[Fault]:
+    """What a device is behind has to be another device of the school, and going on from it must come to an end."""
+    behind = {row.device.name: row.device.behind for row in register.rows}
+    told: set[str] = set()
+    for line, device in register.rows:
+        wrong = ""
+        if device.behind is None:
+            continue
+        if device.behind == device.name:
+            wrong = "itself; name its switch or its server, or leave it empty"
+        elif device.behind not in behind:
+            if register.faults:
+                continue  # it may stand in a line that could not be read
+            wrong = choose(device.behind, list(behind), f"device in {register.path.name}")
+        elif device.name not in told and (loop := _loop(device.name, behind)):
+            told.update(loop)
+            wrong = f"goes round in a loop: {' behind '.join([*loop, device.name])}"
+        if wrong:
+            yield Fault(register.path, line, f'behind "{device.behind}"', wrong)
+
+
+def _loop(name: str, behind: dict[str, str | None]) -> list[str]:
+    """The devices from `name` on until it comes again; [] when it does not."""
+    passed = [name]
+    while (following := behind.get(passed[-1])) is not None and following not in passed:
+        passed.append(following)
+    return passed if following == name and len(passed) > 1 else []
 
 
 def _check_school(file: TomlFile, key: KeyPath, school: School, networks: list[str]) -> None:
@@ -115,11 +197,11 @@ def _check_school(file: TomlFile, key: KeyPath, school: School, networks: list[s
     zones = available_timezones()
     if school.time_zone not in zones:
         file.fault((*key, "time_zone"), choose(school.time_zone, sorted(zones), "time zone"), school.time_zone)
-    _check_spans(file, (*key, "service_hours"), school.service_hours)
+    check_spans(file, (*key, "service_hours"), school.service_hours)
     for name, hours in school.periods.items():
-        _check_period(file, (*key, "periods", name), hours)
+        check_period(file, (*key, "periods", name), hours)
     for number, room in enumerate(school.rooms):
-        _check_spans(file, (*key, "rooms", number, "lessons"), room.lessons or [])
+        check_spans(file, (*key, "rooms", number, "lessons"), room.lessons or [])
     before: date | None = None
     for number, term in enumerate(school.terms):
         place = (*key, "terms", number)
@@ -131,27 +213,6 @@ def _check_school(file: TomlFile, key: KeyPath, school: School, networks: list[s
             )
             file.fault((*place, "starts"), wrong, term.starts)
         before = max(term.ends, before or term.ends)
-
-
-def _check_spans(file: TomlFile, key: KeyPath, spans: Iterable[str]) -> None:
-    """Hours such as "mon-fri 08:00-17:00": the declaration has seen to the form, the calendar knows the figures."""
-    for number, span in enumerate(spans):
-        try:
-            parse_span(span)
-        except ValueError as error:
-            file.fault((*key, number), str(error), span)
-
-
-def _check_period(file: TomlFile, key: KeyPath, hours: str) -> None:
-    """A lesson's hours, within one day."""
-    start, _, end = hours.partition("-")
-    try:
-        parse_span(f"mon {hours}")
-    except ValueError as error:
-        file.fault(key, str(error).replace("mon ", ""), hours)
-        return
-    if end < start:
-        file.fault(key, f"ends before it starts: a period is within one day, such as {start}-24:00", hours)
 
 
 def _check_dates(file: TomlFile, written: EstateFile) -> None:

@@ -13,6 +13,7 @@ from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.model import EstateFile, Written
 from caretaker_rules.policy import PolicyFile
 from caretaker_rules.presence import PresenceSettings
+from caretaker_rules.service import ServiceFile
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 File = Annotated[str, Meta(min_length=1)]
@@ -71,6 +72,7 @@ KINDS: dict[str, type[Struct]] = {
     "collector": CollectorSettings,
     "policy": PolicyFile,
     "agent": agent.Settings,
+    "service": ServiceFile,
     "alerts": AlertsFile,
 }
 """Every kind of TOML file that Caretaker reads."""

@@ -1,11 +1,15 @@
 """A school's asset register: a CSV file with a line for each device.
 
-    device,room,class,mac,tags
-    ict1-07,ict1,thin_client,00:1b:63:84:45:e6,exempt
+    device,room,class,mac,tags,behind
+    ict1-07,ict1,thin_client,00:1b:63:84:45:e6,exempt,switch-2
 
-It comes out of spreadsheets and other people's tools, so what is harmless is tolerated: a byte order mark, semicolons
-or tabs, Windows line ends, capitals in headings, classes, tags and MAC addresses, MAC addresses with hyphens, dots or
-nothing between, and further columns, which are not read (so a user's name in one never gets in: invariant I10).
+`behind` names the device of the same school that this one depends on, its switch or its server: when that one fails, it
+is one incident, and not one for each machine.
+
+The file comes out of spreadsheets and other people's tools, so what is harmless is tolerated: a byte order mark,
+semicolons or tabs, Windows line ends, capitals in headings, classes, tags and MAC addresses, MAC addresses with
+hyphens, dots or nothing between, and further columns, which are not read (so a user's name in one never gets in:
+invariant I10).
 """
 
 import csv
@@ -21,7 +25,7 @@ from caretaker_contract.topics import is_name
 from caretaker_rules.model import Device
 
 NEEDED = ("device", "room", "class")
-COLUMNS = (*NEEDED, "mac", "tags")
+COLUMNS = (*NEEDED, "mac", "tags", "behind")
 _TAG_BREAK = re.compile(r"[\s,;|]+")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
@@ -114,6 +118,9 @@ def _device(school: str, given: dict[str, str]) -> tuple[Device | None, list[tup
     device_class = given.get("class", "").lower()
     if not device_class:
         faults.append(('class ""', f'missing for device "{given.get("device", "")}"'))
+    behind = given.get("behind", "")
+    if behind and (wrong := _name_fault(behind)):
+        faults.append((f'behind "{behind}"', wrong))
     mac, wrong = _mac(given.get("mac", ""))
     if wrong:
         faults.append((f'mac "{given.get("mac", "")}"', wrong))
@@ -127,6 +134,7 @@ def _device(school: str, given: dict[str, str]) -> tuple[Device | None, list[tup
         device_class=intern(device_class),
         mac=mac,
         tags=tags,
+        behind=intern(behind) if behind else None,
     ), []
 
 

@@ -2,6 +2,7 @@
 
     collector.toml   kinds.CollectorSettings
     estate.toml      caretaker_rules.model.EstateFile, with the CSV registers and policies that it names
+    service.toml     caretaker_rules.service.ServiceFile
     policy           caretaker_rules.policy.PolicyFile
     alerts.toml      caretaker_rules.alert_settings.AlertsFile
     agent.toml       caretaker_agent.settings.Settings
@@ -26,6 +27,7 @@ from caretaker_collector.faults import Fault, found_at, layout, stop_at
 from caretaker_collector.kinds import KINDS, BrokerSettings, CollectorSettings
 from caretaker_collector.policy_file import check_names, read_policy
 from caretaker_collector.register import Register, read_register
+from caretaker_collector.service_file import ServiceText, load_service, read_service
 from caretaker_collector.toml_file import TomlFile, convert, open_toml
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.metrics import METRICS
@@ -47,6 +49,7 @@ __all__ = [
     "load_estate",
     "load_estate_and_policies",
     "load_policy",
+    "load_service",
 ]
 
 CONFIG_VARIABLE = "CARETAKER_CONFIG"
@@ -192,6 +195,8 @@ class _Check:
             self._collector(file)
         elif kind == "policy":
             self.policy(path)
+        elif kind == "service":
+            self._service(read_service(path))
         elif kind == "alerts":
             self.alerts(path)
         else:
@@ -205,6 +210,8 @@ class _Check:
                 self._register_note(register)
             for policy in dict.fromkeys(joined.policies.values()):
                 self.policy(policy, joined)
+            if joined.service is not None:
+                self._service(joined.service)
             if not file.faults:
                 self._estates.append(joined.estate)
                 faults, notes = calendars.check(joined.estate, file.path.parent, self._now_ms)
@@ -217,6 +224,9 @@ class _Check:
                 self.file(named)
             for named in files_named(file, "policy"):
                 self.policy(named)
+            service = file.data.get("service")
+            if isinstance(service, str) and (file.path.parent / service).is_file():
+                self.file(file.path.parent / service)
         self.faults.extend(file.faults)
 
     def _collector(self, file: TomlFile) -> None:
@@ -226,6 +236,13 @@ class _Check:
         if settings is not None and settings.alerts and Path(settings.alerts).is_file():
             self.alerts(Path(settings.alerts), self._estates[-1] if self._estates else None)
         self.faults.extend(file.faults)
+
+    def _service(self, found: ServiceText) -> None:
+        self.faults.extend(found.file.faults)
+        if found.service is not None:
+            examples = [level.name for level in found.service.levels if level.illustrative]
+            said = f"; examples, nobody's contract: {', '.join(examples)}" if examples else ""
+            self.notes.append(f"{found.file.path}: {_count(len(found.service.levels), 'service level')}{said}")
 
     def _agent(self, file: TomlFile) -> None:
         """Types and keys as everywhere; what only the agent knows (keys that go together) it says itself."""

@@ -243,13 +243,20 @@ def _not_what_was_wanted(value: object, wanted: Any, path: KeyPath) -> str:
         high = meta.le if meta.le is not None else meta.max_length if meta.max_length is not None else high
     unit = {str: " characters", list: " items"}.get(get_origin(plain) or plain, "")
     if low is not None and high is not None:
-        expected += f" between {low:,} and {high:,}{unit}"
+        expected += f" between {low:,} and {high:,}{unit}" + (as_share(value) if (low, high) == (0, 1) else "")
     elif low is not None:
         expected += f", at least {low:,}{unit}"
     elif high is not None:
         expected += f", at most {high:,}{unit}"
     quoted = isinstance(value, str) and plain in (int, float, bool, date, datetime, time)
     return f"expected {expected}" + (", without quotes" if quoted else "")
+
+
+def as_share(value: object) -> str:
+    """What to add about a number that is probably a percentage, where a share is wanted; "" for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 < value <= 100:
+        return ""
+    return f": {value:g} % is {value / 100:g}"
 
 
 def _missing(key: str, wanted: Any, path: KeyPath) -> str:

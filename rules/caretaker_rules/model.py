@@ -5,12 +5,15 @@ from them. A key whose default is missing must be given.
 """
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
 from caretaker_contract.messages import Cause, Gauges, Mac, Meters, Name, PowerState, Slug, Step, Verb, Watts
 from caretaker_contract.topics import Address
+
+if TYPE_CHECKING:
+    from caretaker_rules.service import ServiceFile  # which is written in terms of what stands here
 
 TimeSpan = Annotated[
     str,
@@ -156,6 +159,7 @@ class Estate(Struct, frozen=True, kw_only=True):
     devices: dict[Address, Device]
     tariffs: tuple[Tariff, ...] = ()
     carbon: tuple[CarbonFactor, ...] = ()
+    service: "ServiceFile | None" = None  # None: no service level is agreed, so nothing is owed
 
 
 class Turn(Struct, frozen=True, gc=False, array_like=True):

@@ -4,6 +4,7 @@ A level says when service is owed, how much of it may fail, how soon a fault is 
 costs. Which level a school has stands in `estate.toml`, and may change on a date.
 """
 
+from collections.abc import Container, Iterable, Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -12,7 +13,7 @@ from msgspec import Meta, Struct, field
 
 from caretaker_contract.messages import Name
 from caretaker_rules.durations import Duration
-from caretaker_rules.model import TimeSpan, Written
+from caretaker_rules.model import Device, TimeSpan, Written
 from caretaker_rules.timetable import DayKind
 
 Ratio = Annotated[float, Meta(ge=0, le=1)]
@@ -97,3 +98,83 @@ class LevelSpan(Struct, frozen=True):
 
     level: ServiceLevel
     from_day: date
+
+
+class Reach(Struct, frozen=True, kw_only=True):
+    """How far a fault reaches within a school: of machines that people use, how many are hit."""
+
+    hit: int
+    total: int
+    rooms: Mapping[str, tuple[int, int]]  # of each room with a hit: how many are hit, of how many
+    shared: bool = False  # something always-on is hit of which nobody wrote down what depends on it
+
+
+def behind_of(devices: Iterable[Device]) -> dict[str, list[str]]:
+    """Names of a school's devices by the device right before them: a switch's, a server's."""
+    found: dict[str, list[str]] = {}
+    for device in devices:
+        if device.behind is not None:
+            found.setdefault(device.behind, []).append(device.name)
+    return found
+
+
+def with_dependents(hits: Iterable[str], behind: Mapping[str, list[str]]) -> set[str]:
+    """The devices that are hit, and all that is behind them, however many steps away."""
+    reached: set[str] = set()
+    waiting = list(hits)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += behind.get(name, ())
+    return reached
+
+
+def reach(hits: Iterable[str], devices: Mapping[str, Device], always_on: Container[str] = ()) -> Reach:
+    """How far a fault of these devices of a school reaches. `always_on`: names of the classes that are.
+
+    What is always on (servers, switches) is counted by what is behind it, not as a machine: nobody sits at it. Names
+    that the school does not have are left out.
+    """
+    named = [name for name in hits if name in devices]
+    behind = behind_of(devices.values())
+    reached = with_dependents(named, behind)
+    totals: dict[str, int] = {}
+    hit: dict[str, int] = {}
+    for device in devices.values():
+        if device.device_class not in always_on:
+            totals[device.room] = totals.get(device.room, 0) + 1
+            if device.name in reached:
+                hit[device.room] = hit.get(device.room, 0) + 1
+    return Reach(
+        hit=sum(hit.values()),
+        total=sum(totals.values()),
+        rooms={room: (count, totals[room]) for room, count in hit.items()},
+        shared=any(devices[name].device_class in always_on and name not in behind for name in named),
+    )
+
+
+def impact_of(level: ServiceLevel, found: Reach) -> Impact:
+    """How much of the school is hit.
+
+    Something always-on of which nobody wrote down what depends on it counts as a room: some depend on it for certain,
+    all of them perhaps; the register's column `behind` says which.
+    """
+    if found.hit and found.hit >= level.school_ratio * found.total:
+        return Impact.SCHOOL
+    if found.shared or len(found.rooms) > 1:
+        return Impact.ROOM
+    if any(hit >= level.room_ratio * total for hit, total in found.rooms.values()):
+        return Impact.ROOM
+    return Impact.DEVICE
+
+
+def alternative_of(level: ServiceLevel, found: Reach) -> bool:
+    """Whether people can work at other machines: in each room no more than `spare_ratio` of them is hit."""
+    return not found.shared and all(hit <= level.spare_ratio * total for hit, total in found.rooms.values())
+
+
+def priority_of(level: ServiceLevel, impact: Impact, alternative: bool) -> int | None:
+    """The priority by the level's matrix; None: the matrix has no such row (one that was checked has all)."""
+    rows = (row for row in level.matrix if row.impact is impact and row.alternative is alternative)
+    return next((row.priority for row in rows), None)

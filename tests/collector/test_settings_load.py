@@ -175,7 +175,9 @@ def test_a_file_is_known_by_its_keys_and_only_then_by_its_name() -> None:
     assert kind_of(Path("collector.toml"), {"broker": {}}) == "collector"
     assert kind_of(Path("policies/school.toml"), {}) == "policy"
     assert kind_of(Path("x.toml"), {}) is None
-    assert set(KINDS) == {"estate", "collector", "policy", "agent", "alerts"}
+    assert kind_of(Path("x.toml"), {"levels": [], "targets": []}) == "service"
+    assert kind_of(Path("service.toml"), {}) == "service"
+    assert set(KINDS) >= {"estate", "collector", "policy", "agent", "service", "alerts"}
 
 
 def test_a_register_is_checked_although_its_estate_has_faults(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_a_register_is_checked_although_its_estate_has_faults(tmp_path: Path) ->
     (tmp_path / "ash.csv").write_text("device,room,class,mac,tags\npc-1,ict1,desktop,00:1B:63:84:45,\n")
     (tmp_path / "estate.toml").write_text(
         'provider = "P"\nclasses = []\n'
-        '[[schools]]\nname = "ash"\ntitle = "A"\nservice_level = "enhancd"\ndevices = "ash.csv"\n'
+        '[[schools]]\nname = "ash"\ntitle = "A"\nlevle = "enhanced"\ndevices = "ash.csv"\n'
     )
     faults = check_files([tmp_path / "estate.toml"]).faults
     assert len(faults) == 2

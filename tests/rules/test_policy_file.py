@@ -37,7 +37,7 @@ def test_wrong_duration_says_how_to_write_it(text):
         parse_duration(text)
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in POLICIES.glob("*.toml") if ".test." not in p.name))
+@pytest.mark.parametrize("name", sorted(p.name for p in POLICIES.glob("*.toml") if "\n[[rules]]" in p.read_text()))
 def test_example_policies_load(name):
     """Every policy under rules/policies is good, and each rule's line is where its [[rules]] stands."""
     policy = load_policy(name)
