@@ -24,6 +24,7 @@ ALLOWED = {
 LONGEST_TEAMS = 20_000  # characters of a card; Teams takes 28 kB
 _HTTP = re.compile(r"error=(\d{3})")
 _SMTP = re.compile(r"\(?\b([45]\d\d), b['\"](.{0,120}?)['\"]")
+_SOCKET = "Socket Exception: "
 _RETRY = {"401", "403", "407", "408", "425", "429"}
 
 
@@ -80,28 +81,31 @@ def _notify(url: str, kind: str, id_: str, mail: Mail) -> str:
     sender.add(target)
     body = mail.body[:LONGEST_TEAMS] if kind == "teams" else mail.body
     result = sender.notify(
-        title=mail.title, body=body or mail.title, body_format=apprise.NotifyFormat.TEXT, interpret_escapes=False
+        title=mail.title,
+        body=body or mail.title,
+        body_format=apprise.NotifyFormat.TEXT,
+        interpret_escapes=False,
+        log_level=logging.DEBUG,
     )
     if result:
         return "taken"
-    raise _fault([str(entry.message) for entry in result.logs()])
+    raise _fault([(str(entry.level), str(entry.message)) for entry in result.logs()])
 
 
-def _fault(said: list[str]) -> Exception:
-    """What apprise's own lines tell of the failure."""
-    text = "\n".join(said)
-    if match := _HTTP.search(text):
+def _fault(said: list[tuple[str, str]]) -> Exception:
+    """What apprise's own lines tell of the failure. What it was to send stands among them too, and is not looked at."""
+    warnings = [text for level, text in said if level in ("WARNING", "ERROR")]
+    broken = [text.removeprefix(_SOCKET) for _, text in said if text.startswith(_SOCKET)]
+    if match := _HTTP.search("\n".join(warnings)):
         status = match[1]
-        reason = f"it answered {status}"
         never = status.startswith(("3", "4")) and status not in _RETRY
-        return Rejected(reason) if never else Unavailable(reason)
-    if match := _SMTP.search(text):
+        return Rejected(f"it answered {status}") if never else Unavailable(f"it answered {status}")
+    if match := _SMTP.search("\n".join([*broken, *warnings])):
         code, words = match.groups()
         reason = f"the mail server answered {code} {one_line(words, 120)}"
         # 53x: signing in failed, or is needed: a person can mend that while the message waits.
         return Rejected(reason) if code.startswith("5") and not code.startswith("53") else Unavailable(reason)
-    found = [line for line in said if line.startswith("Socket Exception")]
-    reason = found[-1].removeprefix("Socket Exception: ") if found else next(iter(said), "no reason was given")
+    reason = next(iter([*broken[::-1], *warnings]), "no reason was given")
     return Unavailable(f"not delivered: {one_line(reason, 160)}")
 
 
