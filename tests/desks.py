@@ -1,7 +1,7 @@
 """Service desks on a loopback port that behave as their products' documentation says, as far as we use them.
 
-The real products cannot be had here. Each desk keeps its tickets in `tickets`; `close(ticket)` is what one of its people
-does. `answer` makes the next requests fail.
+The real products cannot be had here. Each desk keeps its tickets in `tickets`; `close(ticket)` is what one of its
+people does. `answer` makes the next requests fail.
 """
 
 import base64
@@ -211,6 +211,7 @@ def serving(desk: FakeDesk) -> Iterator[FakeDesk]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each answer waits 40 ms
 
         def _serve(self) -> None:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -1,7 +1,7 @@
 """The HTTP API for incidents, under /api/1 on the collector's port. `/api/1/openapi.json` describes it.
 
-A token for one school sees only that school's incidents: all others are not there (404). An action names who did it: the
-token, and for whom it speaks.
+A token for one school sees only that school's incidents: all others are not there (404). An action names who did it:
+the token, and for whom it speaks.
 """
 
 import sqlite3

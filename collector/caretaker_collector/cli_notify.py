@@ -1,4 +1,4 @@
-"""`caretaker notify test`, `queue`, `retry` and `secret`: how people are told; `caretaker token`: who may use the API."""
+"""`caretaker notify test`, `queue`, `retry` and `secret`: telling people; `caretaker token`: who may use the API."""
 
 import asyncio
 import base64

@@ -48,16 +48,16 @@ def _row(values: tuple[Any, ...]) -> Row:
 
 
 def due(db: sqlite3.Connection, channel: str, now_ms: int) -> list[Row]:
-    """What may be sent now, in the order of making, at most AT_A_TIME.
+    """What may be sent now, in the order of making, at most AT_A_TIME; after a failure it has to be asked again.
 
     Of one incident nothing overtakes what was made before it: "fixed" after "down", never the other way round.
     """
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM tellings AS t WHERE status = 'waiting' AND channel = ? AND next_ms <= ? "  # noqa: S608
         "AND due_ms <= ? AND (uid = '' OR NOT EXISTS (SELECT 1 FROM tellings AS e WHERE e.uid = t.uid "
-        "AND e.channel = t.channel AND e.status = 'waiting' AND e.made_ms < t.made_ms)) "
-        "ORDER BY made_ms, id LIMIT ?",
-        (channel, now_ms, now_ms, AT_A_TIME),
+        "AND e.channel = t.channel AND e.status = 'waiting' AND e.made_ms < t.made_ms "
+        "AND (e.next_ms > ? OR e.due_ms > ?))) ORDER BY made_ms, id LIMIT ?",
+        (channel, now_ms, now_ms, now_ms, now_ms, AT_A_TIME),
     )
     return [_row(row) for row in rows]
 
