@@ -95,6 +95,20 @@ METRICS: tuple[Metric, ...] = (
         ("total", "int", "count", "machines of the room, without always-on classes and relays"),
     ),
     *_rows(
+        "incident",  # every change of an incident, as it was then (what it is about as tags; "all" where it is more)
+        ("number", "int", "count", "as people call it: INC-12"),
+        ("kind", "str", "word", "lost, link_down, room_not_ready and so on"),
+        ("action", "str", "word", "what changed: opened, grown, priority, acknowledged, fixed and so on"),
+        ("status", "str", "word", "open, acknowledged, paused, fixed or merged"),
+        ("priority", "int", "count", "by the service level's matrix; 1 comes first; none without a level"),
+        ("hits", "int", "count", "devices hit at that moment"),
+        ("since_ms", "int", "ms", "UTC; when the fault began"),
+        ("opened_ms", "int", "ms", "UTC; when the incident was opened"),
+        ("acknowledged_ms", "int", "ms", "UTC; 0: not yet"),
+        ("fixed_ms", "int", "ms", "UTC; when it was over; 0: not yet"),
+        ("reopened", "int", "count", "times that it came back"),
+    ),
+    *_rows(
         "command",  # every step of a command
         ("id", "str", "word", "the command's id, as in the ledger"),
         ("verb", "str", "word", "shut_down, sleep, restart, wake, warn, cancel or replay"),

@@ -25,8 +25,9 @@ from caretaker_collector.notify.sender import Sender
 from caretaker_collector.pipeline import Stage
 from caretaker_collector.planned import Feeds
 from caretaker_collector.receiver import Receiver
-from caretaker_collector.settings import BrokerSettings, CollectorSettings
+from caretaker_collector.settings import BrokerSettings, CollectorSettings, load_alerts
 from caretaker_collector.stages.act import Act, Outlet
+from caretaker_collector.stages.alerts import Alerts
 from caretaker_collector.stages.decide import Decide
 from caretaker_collector.stages.decode import Decode
 from caretaker_collector.stages.deduplicate import Deduplicate
@@ -40,7 +41,6 @@ from caretaker_collector.stages.wake import Wake
 from caretaker_collector.stores import open_store
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import ConfigError, Unavailable
-from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.model import Estate
 from caretaker_rules.policy import Policy
 
@@ -48,6 +48,7 @@ log = structlog.get_logger()
 
 JOURNAL_FILE, STATE_FILE, LOCK_FILE = "journal.db", "state.db", "lock"
 PRUNE_EVERY_S = 600.0
+WATCH_S = 0.1
 DAY_MS = 86_400_000
 SILENT_S = 60.0
 """Real seconds without a tick after which systemd is not told any more that we are alive."""
@@ -57,12 +58,7 @@ class Collector:
     """One running collector. `run` until cancelled; the attributes are what health, metrics and the demo look at."""
 
     def __init__(
-        self,
-        settings: CollectorSettings,
-        estate: Estate,
-        policies: Mapping[str, Policy],
-        clock: Clock,
-        alerts: AlertsFile | None = None,
+        self, settings: CollectorSettings, estate: Estate, policies: Mapping[str, Policy], clock: Clock
     ) -> None:
         folder = Path(settings.data)
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +66,7 @@ class Collector:
         self.settings = settings
         self.clock = clock
         self._started_ms = clock.now_ms()
+        self._watch_problem = ""
         self.estate = estate
         self.journal = Journal(folder / JOURNAL_FILE)
         self.db = state.open_state(folder / STATE_FILE)
@@ -81,6 +78,8 @@ class Collector:
         outlet = Outlet()
         calendars = Calendars(estate, Path(settings.estate).parent)
         decide = Decide(self.memory, self.ledger, estate, policies, calendars)
+        alerts = load_alerts(Path(settings.alerts), estate) if settings.alerts else None
+        self.alerts = Alerts(self.db, self.memory, estate, policies, alerts)
         # The order of work, as in pipeline.py.
         stages: list[Stage] = [
             Decode(),
@@ -92,6 +91,7 @@ class Collector:
             Recall(self.ledger, estate),
             Wake(self.db, decide, estate, policies),
             Ready(self.db, self.memory, decide, estate, policies),
+            self.alerts,
             Keep(self.db, self.memory, self.ledger, estate),
             Feeds(self.db, estate, calendars, folder),
         ]
@@ -119,6 +119,7 @@ class Collector:
                     tasks.create_task(self.act.work(), name="act")
                 tasks.create_task(self.day_rollup.run(), name="days")
                 tasks.create_task(self._prune(), name="prune")
+                tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(serve(self, listening), name="http")
                 tasks.create_task(self.sender.run(), name="notify")
                 if self.heartbeat:
@@ -146,6 +147,7 @@ class Collector:
             "store": self.recorder.problem,
             "core": self.core.problem,
             "notify": self.sender.problem,
+            "alerts": self.alerts.problem or self._watch_problem,
         }
         silent_s = (self.clock.now_ms() - self.core.ticked_ms) / 1000
         if self.core.ticked_ms and silent_s > 3 * self.settings.tick_s + self.clock.speed * 5:
@@ -157,6 +159,18 @@ class Collector:
         since_ms = self.core.ticked_ms or self._started_ms
         silent_s = self.clock.real_s((self.clock.now_ms() - since_ms) / 1000)
         return silent_s <= max(SILENT_S, self.clock.real_s(3 * self.settings.tick_s))
+
+    async def _watch(self) -> None:
+        """Look after Caretaker itself, also while nothing else of it works (invariant I11)."""
+        while True:
+            await asyncio.sleep(max(WATCH_S, self.clock.real_s(self.settings.tick_s)))
+            try:
+                self.alerts.watch(self.problems(), self.clock.now_ms())
+                self._watch_problem = ""
+            except Exception as error:
+                if not self._watch_problem:
+                    log.error("Caretaker cannot look after itself; retrying", reason=repr(error))
+                self._watch_problem = f"Caretaker cannot look after itself: {error}"
 
     async def _prune(self) -> None:
         """Forget journal records that are old and that every reader has passed."""

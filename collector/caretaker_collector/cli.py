@@ -38,7 +38,7 @@ from caretaker_collector.cli_base import (
     say,
     settings_of,
 )
-from caretaker_collector.settings import check_files, load_alerts, load_estate, load_estate_and_policies
+from caretaker_collector.settings import check_files, load_estate, load_estate_and_policies
 from caretaker_collector.version import VERSION
 from caretaker_contract import clock as clock_
 from caretaker_contract import signing
@@ -78,8 +78,7 @@ def collect(config: Config = None, no_input: NoInput = False) -> None:
     logs.set_up()
     _, settings = settings_of(config)
     estate, policies = load_estate_and_policies(Path(settings.estate))
-    alerts = load_alerts(Path(settings.alerts), estate) if settings.alerts else None
-    collector = Collector(settings, estate, policies, clock_.from_environment(), alerts)
+    collector = Collector(settings, estate, policies, clock_.from_environment())
     run_until_told(collector.run())
 
 

@@ -53,7 +53,7 @@ class _Own(PrometheusCollector):
             yield CounterMetricFamily(f"caretaker_{name}", meaning, memory.counts[name])
         problems = collector.problems()
         up = GaugeMetricFamily("caretaker_part_up", "1 while a part of the collector works.", labels=["part"])
-        for part in ("broker", "store", "core", "rules", "notify"):
+        for part in ("broker", "store", "core", "rules", "alerts", "notify"):
             up.add_metric([part], 0.0 if part in problems else 1.0)
         yield up
         last = collector.journal.last

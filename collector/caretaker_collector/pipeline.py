@@ -1,7 +1,7 @@
 """The order of work, written once.
 
     receive -> journal -> decode -> deduplicate -> track -> calendars -> decide -> order -> recall -> wake -> ready
-                       |                                                            -> keep -> feeds -> act
+                       |                                                  -> alerts -> keep -> feeds -> act
                        \\-> decode -> record
 
 The upper row is the core reader, the lower one the recorder.
@@ -20,10 +20,11 @@ from caretaker_collector.ledger import LedgerCommand
 from caretaker_collector.memory import Entry
 from caretaker_collector.order_book import Answer
 from caretaker_contract.errors import ContractError
-from caretaker_contract.messages import Message, Outcome
+from caretaker_contract.messages import Message, Outcome, Report
 from caretaker_contract.topics import Address
+from caretaker_rules.decisions import Snapshot
 from caretaker_rules.energy import Decision
-from caretaker_rules.model import Transition
+from caretaker_rules.model import Presence, Transition
 
 
 @dataclass(slots=True)
@@ -54,6 +55,9 @@ class Batch:
     answers: list[Answer] = field(default_factory=list)  # how far people's orders have come
     writes: list[tuple[str, tuple[object, ...]]] = field(default_factory=list)  # more SQL for the state file
     checked: list[str] = field(default_factory=list)  # schools whose rules ran
+    looked: dict[str, Snapshot] = field(default_factory=dict)  # what was known of each school that was looked at
+    crashes: list[tuple[Address, Presence, int]] = field(default_factory=list)  # boots that ended without a word; when
+    goodbyes: list[tuple[Address, Report]] = field(default_factory=list)  # words of earlier boots that came late
     unfinished: bool = False  # schools are left whose rules have to run in the next batch
     counts: Counter[str] = field(default_factory=Counter)
 

@@ -1,25 +1,26 @@
-"""The alert pipeline: from what is wrong to who is told what, one school at a time. The order is written once, here.
+"""The alert pipeline: from what is wrong to who is told what, one school at a time.
 
-    settle -> group -> inhibit -> maintain -> track -> silence -> quiet -> deduplicate -> escalate  (-> send -> record)
+    group -> settle -> inhibit -> maintain -> track -> silence -> quiet -> deduplicate -> escalate  (-> send -> record)
 
-Each step is a function of a `Round` that it works on in place, in a file of its own in `alert_steps/`; it reads no
-clock and no disk. What rounds leave to each other (`Pending`, the log of incidents, what was told) is read before a
-round and written after it, in the transaction of the batch that it belongs to. So a crash between two rounds neither
-loses nor repeats anything. `send` and `record` are the collector's notifier, which takes what is written in `telling`.
+The order is written once, as `PIPELINE` in `alert_steps/`. Each step is a function of a `Round` that it works on in
+place, in a file of its own; it reads no clock and no disk. What rounds leave to each other (`Pending`, the log of
+incidents, what was told) is read before a round and written after it, in the transaction of the batch that it belongs
+to. So a crash between two rounds neither loses nor repeats anything. `send` and `record` are the collector's notifier,
+which takes what is written in `telling`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from caretaker_rules.alert_settings import AlertsFile
+from caretaker_rules.alert_settings import AlertsFile, FindSettings
 from caretaker_rules.calendar import zone_of
-from caretaker_rules.findings import Finding, Subject
+from caretaker_rules.findings import Finding
 from caretaker_rules.incidents import Entry, Incident
-from caretaker_rules.model import Device, Hold, School
+from caretaker_rules.model import Device, DeviceClass, Hold, School, Tracked
 from caretaker_rules.service_hours import ServiceClock
 from caretaker_rules.timetable import NO_TIMETABLE, Timetable
 
@@ -29,10 +30,12 @@ class Pending(Struct, frozen=True, kw_only=True):
 
     key: str
     first_ms: int  # when it was first seen in its present run
-    last_ms: int  # when it was last seen
+    last_ms: int  # when its last change was seen: that it is there, or is not
     present: bool = True
     history: int = 0  # its last 20 looks that differed or not, newest in the lowest bit: 1 is a change
     flapping: bool = False
+    looked_ms: int = 0  # when the newest of those looks began
+    finding: Finding | None = None  # as it was last seen
 
 
 class What(StrEnum):
@@ -99,11 +102,21 @@ class Round:
     told: list[Told] = field(default_factory=list)  # of those incidents
     entries: list[Entry] = field(default_factory=list)  # what this round appends to the log of incidents
     telling: list[Telling] = field(default_factory=list)  # what this round wants sent
-    causes: dict[str, Subject] = field(default_factory=dict)  # for `caretaker incidents why`: finding -> its cause
+    causes: dict[str, str] = field(default_factory=dict)  # key of a finding -> key of the wider one that explains it
     alerts: AlertsFile | None = None  # None: nobody is told of anything
     clock: ServiceClock | None = None  # of the school; None: no service level, so no clock runs
     silenced: set[str] = field(default_factory=set)  # uids of incidents that nobody is told of now (`silence`)
     quiet: dict[tuple[str, str], int] = field(default_factory=dict)  # (channel, severity) -> until when (`quiet`)
+    machines: Sequence[tuple[Device, Tracked]] = ()  # what is known of the devices
+    classes: Mapping[str, DeviceClass] = field(default_factory=dict)
+    in_service: bool = True  # is it within the school's hours of service
+    sees: bool = True  # False: Caretaker cannot see, so nothing begins and nothing ends
+    waiting: list[Finding] = field(default_factory=list)  # what is wrong but does not count yet
+
+    @property
+    def find(self) -> FindSettings:
+        """What counts as wrong."""
+        return self.alerts.find if self.alerts is not None else FindSettings()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -111,6 +124,12 @@ class Round:
         if self.school is not None:
             return zone_of(self.school.time_zone)
         return zone_of(self.alerts.time_zone if self.alerts else "UTC")
+
+    def always_on(self, name: str) -> bool:
+        """Whether a device of the school is of a class that is never off."""
+        device = self.devices.get(name)
+        known = self.classes.get(device.device_class) if device is not None else None
+        return known is not None and known.always_on
 
 
 Step = Callable[[Round], None]

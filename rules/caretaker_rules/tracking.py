@@ -1,8 +1,8 @@
 """What the collector remembers of one device: its presence, its newest readings, and what it can do."""
 
-from caretaker_contract.messages import Hello, Outcome, PresenceNote, Report, Verb
-from caretaker_rules.model import Telemetry, Tracked, Transition
-from caretaker_rules.presence import PresenceSettings, step
+from caretaker_contract.messages import Hello, Outcome, PowerState, PresenceNote, Report, Verb
+from caretaker_rules.model import Presence, Telemetry, Tracked, Transition
+from caretaker_rules.presence import ON_STATES, PresenceSettings, step
 
 _abilities: dict[tuple[Verb, ...], tuple[Verb, ...]] = {}
 """Every different list of abilities once: a fleet has a handful of them, not one for each device."""
@@ -43,3 +43,14 @@ def tick(
     if presence is tracked.presence:
         return tracked, changes
     return Tracked(presence, tracked.telemetry, tracked.abilities), changes
+
+
+def crashed(before: Presence, report: Report) -> bool:
+    """Whether this report, the first of a later boot, shows that the boot before it ended without a word.
+
+    `before` is what was known until then. A goodbye that comes later (it waited in the outbox) takes it back.
+    """
+    if report.epoch != before.epoch or report.boot <= before.boot or not before.seq:
+        return False
+    was_on = before.state in ON_STATES or (before.state is PowerState.LOST and before.said in ON_STATES)
+    return was_on and not before.left_ms

@@ -45,14 +45,17 @@ class Decide:
         self._due: list[str] = []  # schools that this round has still to look at
 
     async def run(self, batch: Batch) -> None:
-        """Fill `decisions` with what changed and `commands` with what has to be sent."""
+        """Fill `decisions` with what changed and `commands` with what has to be sent, and `looked` for `alerts`."""
         if batch.tick and not self._due:
-            self._due = list(self._policies)
+            self._due = list(self._estate.schools)
         now, self._due = self._due[:SCHOOLS_AT_ONCE], self._due[SCHOOLS_AT_ONCE:]
         batch.unfinished = bool(self._due)
         for name in now:
-            policy = self._policies[name]
-            for decision in energy.decide(self.snapshot(name, batch.now_ms), policy, batch.now_ms):
+            snapshot = batch.looked[name] = self.snapshot(name, batch.now_ms)
+            policy = self._policies.get(name)
+            if policy is None:
+                continue
+            for decision in energy.decide(snapshot, policy, batch.now_ms):
                 self._keep(decision, batch)
             batch.checked.append(name)
 

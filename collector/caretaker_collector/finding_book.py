@@ -1,0 +1,83 @@
+"""What the rounds of the alert pipeline leave to each other in the state file, and what finders read of other books."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from caretaker_collector.incident_book import Write
+from caretaker_contract.messages import Report
+from caretaker_contract.topics import Address
+from caretaker_rules.alerting import Pending
+from caretaker_rules.model import Presence
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS crashes (
+    school TEXT NOT NULL, device TEXT NOT NULL, epoch TEXT NOT NULL, boot INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    PRIMARY KEY (school, device, epoch, boot)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS crashes_by_time ON crashes (at_ms);
+"""
+"""Boots that ended without a goodbye."""
+KEEP_CRASHES_MS = 30 * 86_400_000
+T = TypeVar("T")
+_decode = msgspec.msgpack.Decoder(Pending).decode
+
+
+def pending_of(db: sqlite3.Connection, school: str) -> dict[str, Pending]:
+    """What the rounds so far know of each finding of a school, by key."""
+    rows = db.execute("SELECT key, pending FROM pending_findings WHERE school = ?", (school,))
+    return {key: _decode(blob) for key, blob in rows}
+
+
+def changes(school: str, before: Mapping[str, Pending], after: Mapping[str, Pending]) -> list[Write]:
+    """The statements that make `before` into `after`: only what is different is written."""
+    writes: list[Write] = [
+        ("DELETE FROM pending_findings WHERE school = ? AND key = ?", (school, key)) for key in before.keys() - after
+    ]
+    for key, pending in after.items():
+        if before.get(key) is not pending:
+            values = (school, key, msgspec.msgpack.encode(pending))
+            writes.append(("INSERT OR REPLACE INTO pending_findings VALUES (?, ?, ?)", values))
+    return writes
+
+
+def crashed(address: Address, ended: Presence, now_ms: int) -> list[Write]:
+    """A boot of this device ended without a word."""
+    key = (*address, ended.epoch, ended.boot)
+    return [
+        ("INSERT OR IGNORE INTO crashes VALUES (?, ?, ?, ?, ?)", (*key, now_ms)),
+        ("DELETE FROM crashes WHERE at_ms < ?", (now_ms - KEEP_CRASHES_MS,)),
+    ]
+
+
+def said_goodbye(address: Address, report: Report) -> Write:
+    """It had said a word, which came late."""
+    key = (*address, report.epoch, report.boot)
+    return ("DELETE FROM crashes WHERE school = ? AND device = ? AND epoch = ? AND boot = ?", key)
+
+
+def crashes(db: sqlite3.Connection, from_ms: int) -> dict[str, dict[str, tuple[int, int]]]:
+    """How often each device crashed since `from_ms`, and when it last did, by school and name."""
+    rows = db.execute(
+        "SELECT school, device, count(*), max(at_ms) FROM crashes WHERE at_ms > ? GROUP BY school, device", (from_ms,)
+    )
+    return _by_school((school, device, (times, last_ms)) for school, device, times, last_ms in rows)
+
+
+def overdue(db: sqlite3.Connection, from_ms: int, now_ms: int) -> dict[str, dict[str, int]]:
+    """The newest moment since `from_ms` for which a wake was asked, and is past, of machines that did not answer it."""
+    rows = db.execute(
+        "SELECT school, device, max(needed_ms) FROM wakes WHERE until_ms > ? AND needed_ms > ? AND needed_ms <= ? "
+        "AND result != 'awake' AND attempts > 0 GROUP BY school, device",
+        (from_ms, from_ms, now_ms),
+    )
+    return _by_school(rows)
+
+
+def _by_school(rows: Iterable[tuple[str, str, T]]) -> dict[str, dict[str, T]]:
+    found: dict[str, dict[str, T]] = {}
+    for school, device, value in rows:
+        found.setdefault(school, {})[device] = value
+    return found

@@ -1,0 +1,45 @@
+"""maintain: what is under recorded maintenance opens nothing, and neither does what is behind it.
+
+What was an incident before the maintenance began stays one: somebody is there to mend it. Holds, freezes and stop
+switches keep machines on; they excuse no fault.
+"""
+
+from msgspec import structs
+
+from caretaker_rules.alerting import Round
+from caretaker_rules.findings import Finding, Subject
+from caretaker_rules.model import Device, Hold
+
+
+def maintain(current: Round) -> None:
+    """Leave out of `findings` what somebody works on; of a finding with hits, those of them."""
+    works = [
+        hold for hold in current.holds if hold.kind == "maintenance" and hold.from_ms <= current.now_ms < hold.until_ms
+    ]
+    if not works or not current.findings:
+        return
+    being = {incident.key for incident in current.incidents.values() if incident.open}
+    kept: list[Finding] = []
+    for finding in current.findings:
+        if finding.key in being:
+            kept.append(finding)
+        elif not _worked_on(finding.subject, works, current):
+            hits = tuple(hit for hit in finding.hits if not _worked_on(hit, works, current))
+            if hits or not finding.hits:
+                kept.append(finding if len(hits) == len(finding.hits) else structs.replace(finding, hits=hits))
+    current.findings[:] = kept
+
+
+def _worked_on(subject: Subject, works: list[Hold], current: Round) -> bool:
+    """Whether somebody works on it, or on what it is behind."""
+    if not subject.device:
+        whole = [hold for hold in works if hold.device is None and hold.device_class is None]
+        return any(hold.room is None or (bool(subject.room) and hold.room == subject.room) for hold in whole)
+    device: Device | None = current.devices.get(subject.device)
+    passed: set[str] = set()
+    while device is not None and device.name not in passed:
+        if any(hold.covers(device) for hold in works):
+            return True
+        passed.add(device.name)
+        device = current.devices.get(device.behind) if device.behind is not None else None
+    return False
