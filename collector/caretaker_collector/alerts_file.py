@@ -22,7 +22,7 @@ from caretaker_rules.calendar import parse_span, zone_of
 from caretaker_rules.durations import Duration
 from caretaker_rules.model import Estate
 
-_SECRETS = ("url_file", "token_file", "secret_file")
+_SECRETS = ("url_file", "token_file", "app_token_file", "secret_file")
 _HTTP = ("http://", "https://")
 _SHORTEST_HEARTBEAT_MS = 10_000
 
@@ -170,6 +170,7 @@ def _check_channel(file: TomlFile, key: KeyPath, channel: Channel) -> None:
     for name, belongs in (
         ("preset", channel.kind == "ticket"),
         ("token_file", channel.kind == "ticket"),
+        ("app_token_file", channel.preset == "glpi"),
         ("secret_file", channel.kind == "webhook"),
         ("path", channel.kind == "file"),
     ):

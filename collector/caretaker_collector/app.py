@@ -19,6 +19,9 @@ from caretaker_collector.day_rollup import DayRollup
 from caretaker_collector.http import listen, serve
 from caretaker_collector.journal import Journal
 from caretaker_collector.ledger import Ledger
+from caretaker_collector.notify.channels import Surroundings, open_channels
+from caretaker_collector.notify.heartbeat import heartbeat_of, pet
+from caretaker_collector.notify.sender import Sender
 from caretaker_collector.pipeline import Stage
 from caretaker_collector.planned import Feeds
 from caretaker_collector.receiver import Receiver
@@ -48,6 +51,8 @@ JOURNAL_FILE, STATE_FILE, LOCK_FILE = "journal.db", "state.db", "lock"
 PRUNE_EVERY_S = 600.0
 WATCH_S = 0.1
 DAY_MS = 86_400_000
+SILENT_S = 60.0
+"""Real seconds without a tick after which systemd is not told any more that we are alive."""
 
 
 class Collector:
@@ -61,6 +66,7 @@ class Collector:
         self._lock = _lock(folder / LOCK_FILE)
         self.settings = settings
         self.clock = clock
+        self._started_ms = clock.now_ms()
         self._watch_problem = ""
         self.estate = estate
         self.journal = Journal(folder / JOURNAL_FILE)
@@ -97,6 +103,9 @@ class Collector:
         self.core = Core(self.journal, self.db, self.memory, self.ledger, stages, clock, settings.tick_s)
         self.recorder = Recorder(self.journal, self.db, self.store, estate, self.memory)
         self.day_rollup = DayRollup(self.db, self.store, estate, self.recorder, clock, folder_of_estate)
+        channels = open_channels(alerts.channels, Surroundings(self.db, clock.now_ms)) if alerts else {}
+        self.sender = Sender(self.db, channels, clock)
+        self.heartbeat = heartbeat_of(alerts, self.problems)
         bus = MqttBus(broker_of(settings.broker), clock.now_ms)
         self.receiver = Receiver(bus, self.journal, self.memory, outlet, clock, settings.journal.commit_ms / 1000)
 
@@ -115,6 +124,10 @@ class Collector:
                 tasks.create_task(self._prune(), name="prune")
                 tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(serve(self, listening), name="http")
+                tasks.create_task(self.sender.run(), name="notify")
+                if self.heartbeat:
+                    tasks.create_task(self.heartbeat.run(), name="heartbeat")
+                tasks.create_task(pet(self.alive), name="systemd")
         finally:
             await self.close()
 
@@ -136,12 +149,19 @@ class Collector:
             "broker": self.receiver.problem,
             "store": self.recorder.problem,
             "core": self.core.problem,
+            "notify": self.sender.problem,
             "alerts": self.alerts.problem or self._watch_problem,
         }
         silent_s = (self.clock.now_ms() - self.core.ticked_ms) / 1000
         if self.core.ticked_ms and silent_s > 3 * self.settings.tick_s + self.clock.speed * 5:
             parts["rules"] = f"the rules loop has not run for {silent_s:.0f} s"
         return {part: problem for part, problem in parts.items() if problem}
+
+    def alive(self) -> bool:
+        """Whether the rules loop turns: what systemd's watchdog is told. Before its first tick it is given time."""
+        since_ms = self.core.ticked_ms or self._started_ms
+        silent_s = self.clock.real_s((self.clock.now_ms() - since_ms) / 1000)
+        return silent_s <= max(SILENT_S, self.clock.real_s(3 * self.settings.tick_s))
 
     async def _watch(self) -> None:
         """Look after Caretaker itself, also while nothing else of it works (invariant I11)."""

@@ -15,6 +15,7 @@ import typer
 
 from caretaker_collector import (
     cli_calendar,
+    cli_notify,
     cli_orders,
     cli_people,
     cli_policy,
@@ -61,6 +62,7 @@ cli_calendar.register(app)
 cli_wake.register(app)
 cli_savings.register(app)
 cli_sla.register(app)
+cli_notify.register(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -10,10 +10,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector as PrometheusCollector
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from caretaker_collector.api import Api, no_clocks, refused_by_router
+from caretaker_collector.api_doc import document
 from caretaker_collector.version import VERSION
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.messages import PowerState
@@ -50,7 +53,7 @@ class _Own(PrometheusCollector):
             yield CounterMetricFamily(f"caretaker_{name}", meaning, memory.counts[name])
         problems = collector.problems()
         up = GaugeMetricFamily("caretaker_part_up", "1 while a part of the collector works.", labels=["part"])
-        for part in ("broker", "store", "core", "rules", "alerts"):
+        for part in ("broker", "store", "core", "rules", "alerts", "notify"):
             up.add_metric([part], 0.0 if part in problems else 1.0)
         yield up
         last = collector.journal.last
@@ -103,7 +106,9 @@ def application(collector: "Collector") -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])
+    api = Api(collector.db, collector.estate, collector.clock.now_ms, no_clocks, document())
+    routes = [Route("/healthz", healthz), Route("/metrics", metrics), *api.routes()]
+    return Starlette(routes=routes, exception_handlers={HTTPException: refused_by_router, Exception: refused_by_router})
 
 
 class _Server(uvicorn.Server):

@@ -8,7 +8,8 @@ People's records (holds, stops) are in the same file, and may be written by anot
 import sqlite3
 from pathlib import Path
 
-from caretaker_collector import finding_book, incident_book
+from caretaker_collector import finding_book, incident_book, tokens
+from caretaker_collector.notify import outbox, ticket_book
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
 
@@ -129,7 +130,7 @@ CREATE TABLE IF NOT EXISTS checks (school TEXT PRIMARY KEY, at_ms INTEGER NOT NU
 """
 
 
-SCHEMA += incident_book.SCHEMA + finding_book.SCHEMA
+SCHEMA += incident_book.SCHEMA + finding_book.SCHEMA + outbox.SCHEMA + ticket_book.SCHEMA + tokens.SCHEMA
 
 ADDED_COLUMNS = (
     ("holds", "class", "TEXT"),

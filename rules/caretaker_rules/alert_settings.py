@@ -138,6 +138,12 @@ class Channel(Written, frozen=True, kw_only=True):
     sender: str = field(name="from", default="")  # mail
     preset: Literal["zammad", "glpi", "freshservice", "mail"] | None = None  # tickets: how that desk is spoken to
     token_file: File | None = None  # tickets: its first line is the desk's token
+    app_token_file: File | None = (
+        None  # tickets, GLPI: its first line is the application's token, where it asks for one
+    )
+    queue: str = ""  # tickets, Zammad: the group that they go to
+    requester: str = ""  # tickets, Zammad and Freshservice: the mail address that they are opened for
+    close_on_recovery: bool = True  # tickets: what is over is closed; false: it is only said in the ticket
     secret_file: File | None = None  # webhooks: its first line is the key that messages are signed with
     path: File | None = None  # file: lines are appended to it; for trying things out
     quiet: list[TimeSpan] = field(default_factory=list)  # hours in which it is left in peace

@@ -7,6 +7,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from caretaker_contract.metrics import Point
+from caretaker_rules.alerting import Telling
+from caretaker_rules.incidents import Incident
 
 
 class Incoming(Struct, frozen=True, gc=False):
@@ -85,8 +87,16 @@ class Store(Protocol):
 
 
 class Notifier(Protocol):
-    """One way to tell people."""
+    """One way to tell people: an adapter of one channel."""
 
-    async def send(self, title: str, body: str) -> None:
-        """Deliver, or raise Unavailable (worth repeating) or Rejected (not)."""
+    async def send(self, telling: Telling, incident: Incident | None) -> str:
+        """Deliver; returns in a few words what the other side said (such as "200" or "ticket 4711").
+
+        `incident` is what the message is about as it is now; None for a digest or a test. The same telling may come
+        twice after a crash: its id is then the same. Unavailable: worth repeating; Rejected: never.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
         ...

@@ -32,9 +32,7 @@ def test_there_is_a_case_for_every_kind_of_file() -> None:
 
 
 def test_good_files_have_no_faults() -> None:
-    checked = check_files(
-        [Path(f"good-{kind}.toml") for kind in ("estate", "collector", "agent", "alerts", "service")]
-    )
+    checked = check_files([Path(f"good-{kind}.toml") for kind in ("estate", "collector", "agent", "alerts", "service")])
     assert checked.faults == []
 
 
