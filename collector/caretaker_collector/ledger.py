@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from caretaker_collector import order_book, records, state
+from caretaker_collector import order_book, records, state, wake_book
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import FINAL_STEPS, POWER_VERBS, Command, Outcome, OutcomeReason, Step, Verb
 from caretaker_contract.topics import Address
@@ -167,6 +167,10 @@ class Ledger:
         known = [cycle for cycle in self._cycles.get(school, ()) if cycle[0] >= day_start_ms - TWO_DAYS_MS]
         self._cycles[school] = known
         return Counter(address for at_ms, address in known if at_ms >= day_start_ms)
+
+    def woken_in_vain(self, school: str, since_ms: int) -> dict[Address, int]:
+        """When machines last did not answer a wake, from `since_ms` on, if they answered none after it."""
+        return wake_book.in_vain(self._db, school, since_ms)
 
     def holds(self, now_ms: int) -> list[Hold]:
         """Holds, freezes and maintenance in force or soon to be, read anew: another process may have just written one.

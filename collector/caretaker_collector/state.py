@@ -76,6 +76,7 @@ CREATE TABLE IF NOT EXISTS wakes (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS wakes_by_end ON wakes (until_ms);
 CREATE INDEX IF NOT EXISTS wakes_by_result ON wakes (result);
+CREATE INDEX IF NOT EXISTS wakes_by_school ON wakes (school, result, result_ms);
 CREATE TABLE IF NOT EXISTS woken (
     school TEXT NOT NULL, device TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (school, device)
 ) WITHOUT ROWID;

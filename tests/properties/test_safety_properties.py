@@ -386,6 +386,7 @@ def test_the_hostile_evening_is_worth_its_name():
     never_here = {"inhibited", "unable", "unregistered", "unknown_class", "check_failed", "no_rule", "stopped"}
     never_here |= {"observe_only", "collector_behind", "contradictory"}
     never_here |= {"patch_window", "ordered"}  # a policy without patch windows, and nobody who orders
+    never_here |= {"not_wakeable"}  # nor a wake rule
     never_here |= {"no_broker", "cycles"}  # an unbroken link, and one evening only
     never_here |= {why.value for why in (*WAKES, Why.LEFT_SINCE)}  # nothing is woken in this world
     assert {why.value for why in Why} - {why.value for why in kinds} <= never_here
