@@ -281,7 +281,7 @@ def contradictory(case: Case) -> Reason | None:
 
 
 def inhibited(case: Case) -> Reason | None:
-    """A programme on the machine asks to stay on. One that cannot tell looks once more when it gets the command."""
+    """A programme or its package manager needs it on. A machine that cannot tell looks again when the command comes."""
     telemetry = case.tracked.telemetry
     if telemetry is not None and telemetry.gauges.inhibited:
         return Reason(Why.INHIBITED, age_s=case.whole_age_s)

@@ -96,7 +96,7 @@ SENTENCES: dict[Why, str] = {
     Why.PATCH_WINDOW: "kept on for updates until {value}",
     Why.EXEMPT: "exempt by its tag",
     Why.ALWAYS_ON: "class {value} is always on",
-    Why.INHIBITED: "a programme on it asked to stay on",
+    Why.INHIBITED: "a programme on it asked to stay on, or software is being installed",
     Why.UNABLE: "it has not said that it can do {value}",
     Why.UNREGISTERED: "not in the asset register",
     Why.UNKNOWN_CLASS: "its class {value} is not in the estate",
