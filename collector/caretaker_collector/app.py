@@ -81,7 +81,7 @@ class Collector:
             Wake(self.db, decide, estate, policies),
             Ready(self.db, self.memory, decide, estate, policies),
             Keep(self.db, self.memory, self.ledger, estate),
-            Feeds(self.db, estate, calendars, folder),
+            Feeds(self.db, estate, policies, calendars, folder),
         ]
         self.act = Act(self.memory, self.ledger, key, outlet, clock) if key else None
         stages += [self.act] if self.act else []
