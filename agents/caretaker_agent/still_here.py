@@ -24,6 +24,8 @@ ASK_FOLDER, ASK_FILE = "asks", "still-here"
 WORD: Final = b"still here"
 PAUSE_S: Final = 1.0
 """Real seconds between two looks at the socket: whoever floods it does not keep the agent busy."""
+AT_ONCE: Final = 64
+"""Datagrams read at one look; Linux keeps ten for a socket (net.unix.max_dgram_qlen), some distributions 512."""
 ANSWER_WITHIN_S: Final = 5.0
 NOT_RUNNING: Final = "the agent is not running on this machine, so nothing was asked; tell your ICT staff"
 
@@ -85,15 +87,19 @@ class SocketDoor:
         return self._rests_until_s if time.monotonic() < self._rests_until_s else math.inf
 
     def asks(self) -> list[object]:
-        """One datagram at a time; what is no request, or came from nowhere, is dropped."""
+        """What is waiting, so that nobody waits behind a flood; no request, or one from nowhere, is dropped."""
         if self.fileno() is None:
             return []
+        askers: list[object] = []
         try:
-            word, asker = self._socket.recvfrom(64)
+            for _ in range(AT_ONCE):
+                word, asker = self._socket.recvfrom(64)
+                self._rests_until_s = time.monotonic() + PAUSE_S
+                if asker and word == WORD:
+                    askers.append(asker)
         except OSError:
-            return []  # nothing there
-        self._rests_until_s = time.monotonic() + PAUSE_S
-        return [asker] if asker and word == WORD else []
+            pass  # no more of them
+        return askers
 
     def answer(self, asker: object, answer: Answer) -> None:
         """To the socket that the word came from; it may be gone."""

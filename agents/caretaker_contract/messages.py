@@ -178,8 +178,8 @@ class Report(Numbered, frozen=True, kw_only=True):
     cause: Cause
     meters: Meters
     gauges: Gauges = Gauges()
-    # "We are still here": somebody at the machine asks that its room be kept on for so long from `at_ms` on. Only in the
-    # report that was made because they asked; no other has the key, and older readers pass it over.
+    # "We are still here": somebody at the machine asks that its room be kept on for so long from `at_ms` on. Only the
+    # report that was made because they asked has the key, and older readers pass it over.
     stay_s: StaySeconds | UnsetType = UNSET
 
 
