@@ -94,8 +94,8 @@ class StayPages:
     def routes(self) -> list[Route]:
         """For the web application."""
         return [
-            Route("/stay/{token}", self.ask, methods=["GET"]),
-            Route("/stay/{token}", self.keep, methods=["POST"]),
+            Route("/stay/{token:path}", self.ask, methods=["GET"]),
+            Route("/stay/{token:path}", self.keep, methods=["POST"]),
         ]
 
     async def ask(self, request: Request) -> Response:
