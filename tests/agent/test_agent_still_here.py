@@ -14,6 +14,7 @@ import pytest
 
 from caretaker_agent import still_here
 from caretaker_agent.cli import main
+from caretaker_agent.probe import Event
 from caretaker_agent.still_here import SOCKET_FILE, WORD, Answer, FileDoor, SocketDoor, ask_by_file
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import Cause, Verb
@@ -111,6 +112,21 @@ def test_a_disk_that_refuses_is_said_to_the_person(
     assert main(["still-here", "--config", str(config)]) == 3
     assert "caretaker-agent: the agent could not ask: state: No space left on device\n" in capsys.readouterr().err
     del account.save
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_leaving_asks_nothing_any_more(
+    world: Any, wait: Wait, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its goodbye is the last that it says: a report after it would call it back from the dead."""
+    world.start()
+    wait(lambda: world.ear.reports)
+    world.machine.queue.append(Event.SHUTTING_DOWN)
+    wait(lambda: len(world.ear.reports) == 2)
+    assert main(["still-here", "--config", str(config)]) == 3
+    assert "this machine is just being switched off or put to sleep" in capsys.readouterr().err
+    world.stop()
+    assert [report.state.value for report in world.ear.reports][-1] == "off"
 
 
 @pytest.mark.slow
