@@ -32,6 +32,7 @@ from caretaker_collector.stages.orders import Orders
 from caretaker_collector.stages.ready import Ready
 from caretaker_collector.stages.recall import Recall
 from caretaker_collector.stages.record import Recorder
+from caretaker_collector.stages.stay import Stay
 from caretaker_collector.stages.track import Track
 from caretaker_collector.stages.wake import Wake
 from caretaker_collector.stores import open_store
@@ -73,6 +74,7 @@ class Collector:
         stages: list[Stage] = [
             Decode(),
             Deduplicate(self.memory),
+            Stay(self.db, self.memory, self.ledger, estate),
             Track(self.memory, settings.presence),
             calendars,
             decide,

@@ -19,6 +19,7 @@ from caretaker_collector import (
     cli_people,
     cli_policy,
     cli_savings,
+    cli_stay,
     cli_wake,
     logs,
     state,
@@ -59,6 +60,7 @@ cli_orders.register(app)
 cli_calendar.register(app)
 cli_wake.register(app)
 cli_savings.register(app)
+cli_stay.register(app)
 
 
 @app.callback(invoke_without_command=True)

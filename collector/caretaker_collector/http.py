@@ -1,4 +1,4 @@
-"""/healthz and /metrics: how the collector itself is doing."""
+"""/healthz and /metrics: how the collector itself is doing. Where settings allow it, also the pages of http_stay.py."""
 
 import contextlib
 import socket
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from caretaker_collector.http_stay import StayPages
 from caretaker_collector.version import VERSION
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.messages import PowerState
@@ -32,6 +33,7 @@ _COUNTERS = {
     "gaps_closed": "Times that a device's missing numbers all came.",
     "replays_asked": "Requests to a device to send missing numbers again.",
     "commands_sent": "Commands sent to machines (without replay requests).",
+    "stays_asked": "Times that somebody at a machine asked that its room be kept on.",
     "points_written": "Points that the store has taken.",
 }
 
@@ -103,7 +105,8 @@ def application(collector: "Collector") -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])
+    routes = [Route("/healthz", healthz), Route("/metrics", metrics)]
+    return Starlette(routes=routes + (StayPages(collector).routes() if collector.settings.http.stay_links else []))
 
 
 class _Server(uvicorn.Server):

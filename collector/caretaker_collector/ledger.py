@@ -61,6 +61,7 @@ class Ledger:
         self._sends: dict[str, list[tuple[int, str]]] = {}  # school -> (when, room) of the last hour
         self._cycles: dict[str, list[tuple[int, Address]]] = {}  # school -> (when, which) was switched, of two days
         self._newest: dict[Address, str] = {}  # id of the command that memory.asked is about
+        self.coming: list[Hold] = []  # holds that the batch under way will write
         self.load()
 
     def load(self) -> None:
@@ -177,7 +178,7 @@ class Ledger:
 
         Soon, because a command asked for now is carried out after its warning: the rules look that far ahead.
         """
-        return list(records.in_force(self._db, now_ms, now_ms + LONGEST_WARNING_MS + ANSWER_MARGIN_MS))
+        return [*records.in_force(self._db, now_ms, now_ms + LONGEST_WARNING_MS + ANSWER_MARGIN_MS), *self.coming]
 
     def stops(self) -> list[Stop]:
         """Stop switches that are on, read anew. Without a signing key the whole estate counts as stopped."""

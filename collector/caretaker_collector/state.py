@@ -89,6 +89,9 @@ CREATE TABLE IF NOT EXISTS readiness (
     school TEXT NOT NULL, room TEXT NOT NULL, lesson_ms INTEGER NOT NULL, ready INTEGER NOT NULL,
     total INTEGER NOT NULL, PRIMARY KEY (school, room, lesson_ms)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stay_links (
+    token TEXT PRIMARY KEY, school TEXT NOT NULL, room TEXT NOT NULL, made_ms INTEGER NOT NULL, revoked_ms INTEGER
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checks (school TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
 
@@ -100,6 +103,7 @@ ADDED_COLUMNS = (
     ("holds", "last_day", "TEXT"),
     ("holds", "time_zone", "TEXT NOT NULL DEFAULT 'UTC'"),
     ("holds", "resumes_ms", "INTEGER NOT NULL DEFAULT 0"),
+    ("holds", "asked_key", "TEXT"),  # of a request by somebody in the room (stays.py); NULL: an operator made it
 )
 """What tables have now and had not in files of before."""
 
