@@ -109,6 +109,7 @@ def machine(
     room: str = "ict1",
     device_class: str = "desktop",
     tags: tuple[str, ...] = (),
+    mac: str | None = "02:00:00:00:00:01",
     now_ms: int = NOW_MS,
     state: str = "idle",
     idle: str | None = "40 min",
@@ -129,7 +130,7 @@ def machine(
     `idle_state`: for how long it had said so when it reported, as long as `idle` says unless given. `silent`: no report
     has ever come.
     """
-    device = Device(school="ash", name=name, room=room, device_class=device_class, tags=tags)
+    device = Device(school="ash", name=name, room=room, device_class=device_class, mac=mac, tags=tags)
     if silent:
         return device, Tracked(abilities=abilities)
     skew_ms = round(skew_s * 1000)
@@ -223,7 +224,7 @@ def case_snapshot(case: Mapping[str, Any]) -> tuple[Snapshot, Policy, int]:
         words["tags"] = tuple(words["tags"])
     if "abilities" in words:
         words["abilities"] = tuple(Verb(verb) for verb in words["abilities"])
-    for key in ("idle", "uptime"):
+    for key in ("idle", "uptime", "mac"):
         if words.get(key) == "unknown":
             words[key] = None
     one = machine(now_ms=now_ms, **words)
@@ -232,6 +233,8 @@ def case_snapshot(case: Mapping[str, Any]) -> tuple[Snapshot, Policy, int]:
         more["asked"] = {one[0].address: asked(**case["asked"])}
     if "cycles" in case:
         more["cycles"] = {one[0].address: case["cycles"]}
+    if "woken_in_vain" in case:
+        more["woken_in_vain"] = {one[0].address: now_ms - parse_duration(case["woken_in_vain"]) * 1000}
     if "behind" in case:
         behind = case["behind"]
         more["behind_s"] = float("inf") if behind == "for ever" else float(parse_duration(behind))

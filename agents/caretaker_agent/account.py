@@ -76,9 +76,16 @@ class Account:
         return self._bank.read()
 
     def report(
-        self, state: PowerState, was: PowerState, cause: Cause, look: Look, uptime_s: int, now_ms: int
+        self,
+        state: PowerState,
+        was: PowerState,
+        cause: Cause,
+        look: Look,
+        uptime_s: int,
+        now_ms: int,
+        stay_s: int | None = None,
     ) -> Report:
-        """Write a report of this look; it is kept when this returns."""
+        """Write a report of this look; it is kept when this returns. With `stay_s` somebody asks to be kept on."""
         report = Report(
             epoch=self.memory.epoch,
             boot=self.memory.boot,
@@ -91,6 +98,7 @@ class Account:
             cause=cause,
             meters=self._bank.read(),
             gauges=gauges(look, uptime_s),
+            stay_s=msgspec.UNSET if stay_s is None else stay_s,
         )
         self.save()
         self._append(Kind.REPORT, report)

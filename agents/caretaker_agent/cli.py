@@ -1,4 +1,4 @@
-"""caretaker-agent run | once | check-config: results on standard output, talk on standard error.
+"""caretaker-agent run | once | still-here | check-config: results on standard output, talk on standard error.
 
 Exit codes: 0 all well, 1 a finding (a settings file with mistakes), 2 wrong usage, 3 cannot tell (something did not
 answer, or could not be read).
@@ -28,10 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     common = argparse.ArgumentParser(add_help=False)
     where = f"settings file (else {CONFIG_VARIABLE}, {', '.join(map(str, PLACES))})"
     common.add_argument("--config", type=Path, metavar="FILE", help=where)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="run | once | check-config")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="run | once | still-here | check-config")
     verbs.add_parser("run", parents=[common], help="watch, report and obey until stopped", epilog=epilogue)
     once = verbs.add_parser("once", parents=[common], help="print one report; needs no broker", epilog=epilogue)
     once.add_argument("--json", action="store_true", help="as JSON, the contract's report")
+    still = "ask that this machine's room be kept on for an hour; switches nothing"
+    verbs.add_parser("still-here", parents=[common], help=still, epilog=epilogue)
     verbs.add_parser("check-config", parents=[common], help="check the settings file", epilog=epilogue)
     chosen = parser.parse_args(arguments)
     try:
@@ -40,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _check(path)
         if chosen.verb == "once":
             return _once(path, chosen.json)
+        if chosen.verb == "still-here":
+            return _still_here(path)
         return _run(path)
     except ConfigError as error:
         print(*error.faults, sep="\n", file=sys.stderr)  # noqa: T201
@@ -80,6 +84,24 @@ def _run(path: Path) -> int:
     found = settings.beside(path.absolute(), settings.load(path))
     steady.replace_process(found)
     return steady.stay(found)
+
+
+def _still_here(path: Path) -> int:
+    import time
+
+    from caretaker_agent import settings, still_here
+
+    found = settings.beside(path.absolute(), settings.load(path))
+    answer = still_here.ask(Path(found.state_dir), found.poll_s)
+    if answer is None:  # the agent could not answer; it asked for so long just now
+        print(f"asked: this room stays on for about {_seconds(found.stay_s)}")  # noqa: T201
+        return OK
+    until = time.strftime("%H:%M", time.localtime(answer.until_ms / 1000))
+    if answer.line_up:
+        print(f"asked: this room stays on until about {until}")  # noqa: T201
+    else:
+        print(f"kept: this machine has no line to Caretaker; once it has, this room stays on until about {until}")  # noqa: T201
+    return OK
 
 
 def _once(path: Path, as_json: bool) -> int:

@@ -35,6 +35,7 @@ from caretaker_agent.probe import Event, Look, Platform
 from caretaker_agent.sender import Sender
 from caretaker_agent.sentences import sentence
 from caretaker_agent.settings import Settings, address
+from caretaker_agent.still_here import Answer, Asked, Door, open_door
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import Cause, Hello, PowerState, PresenceNote, PresenceWord, encode
@@ -48,6 +49,8 @@ SURELY_BACK_S: Final = 120.0
 """Still awake so long after a goodbye: the sleep or shutdown was called off."""
 SLEPT_S: Final = 5.0
 """A jump of the sleep clock by this much means that the machine slept, also where nothing tells us."""
+STAY_AGAIN_S: Final = 60.0
+"""Somebody who asks again so soon is told the same and makes no other report."""
 _COUNTDOWN_LOOK_S: Final = 1.0
 
 
@@ -88,6 +91,8 @@ class Agent:
         self._next_beat_s = 0.0
         self._asleep_s = self._look.clocks.asleep_s
         self._complaint = ""
+        self._door: Door | None = None
+        self._asked = Asked()
         self._link_number = self._account.memory.link
         self._wake_here, self._wake_there = socket.socketpair()
         for end in (self._wake_here, self._wake_there):
@@ -111,6 +116,7 @@ class Agent:
         self._platform.hold()
         first = self._account
         self._tell(first.state, first.told, first.first_cause, self._look)
+        self._open_door()
         _notify("READY=1")
         # poll(2) keeps nothing in the kernel, so a socket that was closed and opened again needs no care.
         selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)()
@@ -125,6 +131,8 @@ class Agent:
             selector.close()
             self._platform.release()
             self._account.outbox.close()
+            if self._door is not None:
+                self._door.close()
             self._wake_here.close()
             self._wake_there.close()
 
@@ -143,6 +151,7 @@ class Agent:
                 self._link.ready(bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE), now_s)
         for event in self._platform.events():
             self._told_of(event, selector)
+        self._hear_people()
         if now_s >= self._next_look_s:
             self._glance()
             _notify("WATCHDOG=1")
@@ -154,6 +163,8 @@ class Agent:
 
     def _wait_s(self) -> float:
         due = min(self._next_look_s, self._link.next_s())
+        if self._door is not None:
+            due = min(due, self._door.opens_s())
         return max(0.0, due - time.monotonic())
 
     def _watch(self, selector: selectors.BaseSelector, bus_too: bool = True) -> None:
@@ -164,6 +175,9 @@ class Agent:
         bus = self._platform.fileno() if bus_too else None
         if bus is not None and bus >= 0:
             wanted[bus] = selectors.EVENT_READ
+        door = self._door.fileno() if self._door is not None and bus_too else None
+        if door is not None:
+            wanted[door] = selectors.EVENT_READ
         if wanted == self._watched:
             return
         for fd in self._watched:
@@ -192,20 +206,52 @@ class Agent:
             self._tell(state, state, Cause.HEARTBEAT)
         self._perform(self._obedience.tick(self._view(look), self._moment(look)))
 
-    def _tell(self, state: PowerState, was: PowerState, cause: Cause, look: Look | None = None) -> None:
-        """Report. When the disk refuses, nothing is numbered and the next look tries again."""
+    def _tell(
+        self, state: PowerState, was: PowerState, cause: Cause, look: Look | None = None, stay_s: int | None = None
+    ) -> str:
+        """Report; "" when it is kept. When the disk refuses, nothing is numbered and the next look tries again."""
         if look is None:
             look = self._look = self._platform.look(full=True)
             counted = self._account.count(look)
             state = counted if state in (PowerState.IN_USE, PowerState.IDLE) else state
         try:
-            self._account.report(state, was, cause, look, self._platform.uptime_s(), self._clock.now_ms())
+            self._account.report(state, was, cause, look, self._platform.uptime_s(), self._clock.now_ms(), stay_s)
         except Unavailable as error:
             self._complain(f"cannot keep a report: {error}")
-            return
+            return str(error)
         self._complaint = ""
         self._next_beat_s = look.clocks.awake_s + self._settings.heartbeat_s
         self._link.pump(time.monotonic())
+        return ""
+
+    def _open_door(self) -> None:
+        try:
+            self._door = open_door(Path(self._settings.state_dir))
+        except Unavailable as error:
+            self._complain(f"nobody at this machine can say that they are still here: {error}")
+
+    def _hear_people(self) -> None:
+        """Somebody here asks that the room be kept on: that goes out at once, as a report like any other."""
+        if self._door is not None:
+            for asker in self._door.asks():
+                self._door.answer(asker, self._still_here())
+
+    def _still_here(self) -> Answer:
+        if self._gone is not None:
+            return Answer(why="this machine is just being switched off or put to sleep")
+        if time.monotonic() - self._asked.at_s < STAY_AGAIN_S:
+            return Answer(self._asked.until_ms, self._link.up)
+        look = self._look = self._platform.look(full=True)
+        state, told = self._account.count(look), self._account.told
+        why = self._tell(
+            state, told, Cause.HEARTBEAT if state is told else _changed(state), look, self._settings.stay_s
+        )
+        # Whoever says so is there, whatever the machine can see of its keys: what counts down here is vetoed.
+        self._perform(self._obedience.tick(View(0.0, look.inhibited), self._moment(look)))
+        if why:
+            return Answer(why=why)
+        self._asked = Asked(self._clock.now_ms() + self._settings.stay_s * 1000, time.monotonic())
+        return Answer(self._asked.until_ms, self._link.up)
 
     def _view(self, look: Look) -> View:
         return View(look.input_age_s, look.inhibited)

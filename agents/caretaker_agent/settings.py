@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from caretaker_contract.errors import ConfigError
-from caretaker_contract.messages import Name, Slug
+from caretaker_contract.messages import Name, Slug, StaySeconds
 
 PublicKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
@@ -48,6 +48,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     idle_after_s: Annotated[int, Meta(ge=10, le=86_400)] = 300  # without input for so long: idle
     poll_s: Annotated[int, Meta(ge=1, le=300)] = 15  # how often the machine is looked at
     allow_power_off: bool = False  # false: go through every command, and switch nothing
+    stay_s: StaySeconds = 3600  # how long `caretaker-agent still-here` asks the room to be kept on
     outbox_max_bytes: Annotated[int, Meta(ge=65_536, le=2**33)] = 8 * 2**20
 
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Annotated, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from caretaker_contract.errors import ContractError
 from caretaker_contract.topics import NAME_PATTERN, Kind
@@ -37,6 +37,7 @@ Epoch = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$")]
 CommandId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 Mac = Annotated[str, Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")]
 Text = Annotated[str, Meta(max_length=80, pattern=r"^[\x20-\x7e]*$")]
+StaySeconds = Annotated[int, Meta(ge=300, le=14_400, description="five minutes to four hours")]
 
 
 class PowerState(StrEnum):
@@ -178,6 +179,9 @@ class Report(Numbered, frozen=True, kw_only=True):
     cause: Cause
     meters: Meters
     gauges: Gauges = Gauges()
+    # "We are still here": somebody at the machine asks that its room be kept on for so long from `at_ms` on. Only the
+    # report that was made because they asked has the key, and older readers pass it over.
+    stay_s: StaySeconds | UnsetType = UNSET
 
 
 class Range(Struct, frozen=True, array_like=True):

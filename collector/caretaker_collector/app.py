@@ -36,6 +36,7 @@ from caretaker_collector.stages.orders import Orders
 from caretaker_collector.stages.ready import Ready
 from caretaker_collector.stages.recall import Recall
 from caretaker_collector.stages.record import Recorder
+from caretaker_collector.stages.stay import Stay
 from caretaker_collector.stages.track import Track
 from caretaker_collector.stages.wake import Wake
 from caretaker_collector.stages.watch import Watch
@@ -86,6 +87,7 @@ class Collector:
         stages: list[Stage] = [
             Decode(),
             Deduplicate(self.memory),
+            Stay(self.db, self.memory, self.ledger, estate),
             Track(self.memory, settings.presence),
             Watch(self.memory, settings.tick_s, clock.speed),
             calendars,
@@ -96,7 +98,7 @@ class Collector:
             Ready(self.db, self.memory, decide, estate, policies),
             self.alerts,
             Keep(self.db, self.memory, self.ledger, estate),
-            Feeds(self.db, estate, calendars, folder),
+            Feeds(self.db, estate, policies, calendars, folder),
         ]
         self.act = Act(self.memory, self.ledger, key, outlet, clock) if key else None
         stages += [self.act] if self.act else []

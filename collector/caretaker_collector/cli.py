@@ -21,6 +21,7 @@ from caretaker_collector import (
     cli_policy,
     cli_savings,
     cli_sla,
+    cli_stay,
     cli_wake,
     logs,
     state,
@@ -63,6 +64,7 @@ cli_wake.register(app)
 cli_savings.register(app)
 cli_sla.register(app)
 cli_notify.register(app)
+cli_stay.register(app)
 
 
 @app.callback(invoke_without_command=True)

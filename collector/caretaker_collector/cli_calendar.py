@@ -9,13 +9,14 @@ import typer
 
 from caretaker_collector import calendars, state
 from caretaker_collector.cli_base import CANNOT_TELL, FINDING, Config, Json, as_json, collector_now, say, settings_of
-from caretaker_collector.planned import feed, planned, write
-from caretaker_collector.settings import load_estate
+from caretaker_collector.planned import feed, planned, wakes, write
+from caretaker_collector.settings import load_estate, load_estate_and_policies
 from caretaker_contract import clock as clock_
 from caretaker_contract.errors import ConfigError
 from caretaker_rules.calendar import Booked, Unknown, day_bookings, local, midnight_ms, zone_of
 from caretaker_rules.model import Estate, School
 from caretaker_rules.timetable import day_kind, why_days_unknown
+from caretaker_rules.wake_plan import not_frozen
 
 SchoolName = Annotated[str, typer.Argument(help="A school: ash.")]
 
@@ -74,10 +75,14 @@ def planned_(
     out: Annotated[Path | None, typer.Option(help="A file to write; else standard output.")] = None,
     config: Config = None,
 ) -> None:
-    """Holds, exam freezes and maintenance as an iCalendar feed (a collector keeps one in DATA/planned/SCHOOL.ics)."""
+    """Holds, exam freezes, maintenance, and wakes of the next seven days, as an iCalendar feed.
+
+    A running collector keeps it in DATA/planned/SCHOOL.ics.
+    """
     _, settings = settings_of(config)
     estate_file, records = Path(settings.estate), Path(settings.data) / "state.db"
-    found = _school(load_estate(estate_file), school)
+    estate, policies = load_estate_and_policies(estate_file)
+    found = _school(estate, school)
     if not records.exists():
         say(f"{records}: nothing was recorded yet; run `caretaker collect` or `make demo` first")
         raise typer.Exit(CANNOT_TELL)
@@ -85,11 +90,13 @@ def planned_(
     now_ms = collector_now(db)
     timetable = calendars.read_at(found, estate_file.parent, now_ms).timetable
     holds = planned(db, {school: timetable}, now_ms)[school]
+    devices = [device for device in estate.devices.values() if device.school == school]
+    woken = not_frozen(wakes(found, estate, devices, policies.get(school), timetable, now_ms), holds)
     if out is None:
-        typer.echo(feed(found, holds).decode(), nl=False)
+        typer.echo(feed(found, holds, woken).decode(), nl=False)
         return
     try:
-        write(out, feed(found, holds))
+        write(out, feed(found, holds, woken))
     except OSError as error:
         raise ConfigError([f"{out}  cannot be written: {error.strerror}"]) from error
-    say(f"{len(holds)} planned for {found.title}, written to {out}")
+    say(f"{len(holds) + len(woken)} planned for {found.title}, written to {out}")

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import typer
 from msgspec import structs
 
-from caretaker_collector import case_file, decided, people, records, state, why
+from caretaker_collector import case_file, decided, people, records, state, wake_book, why
 from caretaker_collector.cli_base import (
     CANNOT_TELL,
     FINDING,
@@ -28,6 +28,7 @@ from caretaker_collector.cli_base import (
 )
 from caretaker_collector.settings import CollectorSettings, load_estate, load_estate_and_policies, load_policy
 from caretaker_contract import clock as clock_
+from caretaker_contract.topics import Address
 from caretaker_contract.topics import address as read_address
 from caretaker_rules.durations import parse_duration
 from caretaker_rules.model import Estate, Hold
@@ -84,15 +85,17 @@ def explain(
     school = estate.schools[address.school]
     now_ms = _now_ms(settings)
     at_ms = _moment(at, now_ms, ZoneInfo(school.time_zone)) if at else now_ms
+    tried = _policy_of(policy, Path(settings.estate), estate)
     answer = ask(
         found,
         school,
         estate.classes,
-        _policy_of(policy, Path(settings.estate), estate),
+        tried,
         at_ms,
         [other for other in estate.devices.values() if other.school == school.name],
         _holds_at(settings, at_ms),
         _timetable(settings, estate, school.name, at_ms),
+        _woken_in_vain_ms(settings, found.address, at_ms - tried.not_wakeable_for_s * 1000),
     )
     typer.echo(as_json(answer) if json else render(answer, school.time_zone))
 
@@ -225,6 +228,18 @@ def _holds_at(settings: CollectorSettings, at_ms: int) -> list[Hold]:
     db = state.open_state(path, read_only=True)
     try:
         return list(records.in_force(db, at_ms, at_ms + DAY_MS))
+    finally:
+        db.close()
+
+
+def _woken_in_vain_ms(settings: CollectorSettings, address: Address, since_ms: int) -> int:
+    """When the machine did not answer a wake, and none since; 0: no such wake is on record."""
+    path = Path(settings.data) / "state.db"
+    if not path.exists():
+        return 0
+    db = state.open_state(path, read_only=True)
+    try:
+        return wake_book.in_vain(db, address.school, since_ms).get(address, 0)
     finally:
         db.close()
 

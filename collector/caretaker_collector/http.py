@@ -1,4 +1,4 @@
-"""/healthz and /metrics: how the collector itself is doing."""
+"""/healthz and /metrics: how the collector itself is doing. Where settings allow it, also the pages of http_stay.py."""
 
 import contextlib
 import socket
@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from caretaker_collector.api import Api, no_clocks, refused_by_router
 from caretaker_collector.api_doc import document
+from caretaker_collector.http_stay import StayPages
 from caretaker_collector.version import VERSION
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.messages import PowerState
@@ -35,6 +36,7 @@ _COUNTERS = {
     "gaps_closed": "Times that a device's missing numbers all came.",
     "replays_asked": "Requests to a device to send missing numbers again.",
     "commands_sent": "Commands sent to machines (without replay requests).",
+    "stays_asked": "Times that somebody at a machine asked that its room be kept on.",
     "points_written": "Points that the store has taken.",
 }
 
@@ -108,6 +110,7 @@ def application(collector: "Collector") -> Starlette:
 
     api = Api(collector.db, collector.estate, collector.clock.now_ms, no_clocks, document())
     routes = [Route("/healthz", healthz), Route("/metrics", metrics), *api.routes()]
+    routes += StayPages(collector).routes() if collector.settings.http.stay_links else []
     return Starlette(routes=routes, exception_handlers={HTTPException: refused_by_router, Exception: refused_by_router})
 
 

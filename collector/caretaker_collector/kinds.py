@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 from caretaker_agent import settings as agent
 from caretaker_collector.stores.settings import StoreSettings
 from caretaker_rules.alert_settings import AlertsFile
+from caretaker_rules.durations import Duration
 from caretaker_rules.model import EstateFile, Written
 from caretaker_rules.policy import PolicyFile
 from caretaker_rules.presence import PresenceSettings
@@ -33,10 +34,12 @@ class BrokerSettings(Written, frozen=True, kw_only=True):
 
 
 class HttpSettings(Written, frozen=True, kw_only=True):
-    """Where /healthz and /metrics are served."""
+    """Where /healthz and /metrics are served, and the pages of `caretaker stay-link`."""
 
     host: str = "127.0.0.1"
     port: Port = 8600
+    stay_links: bool = False  # true: whoever has a room's link may keep the room on
+    stay_for: Duration = "1 h"  # for so long
 
 
 class JournalSettings(Written, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from caretaker_collector import order_book, records, state
+from caretaker_collector import order_book, records, state, wake_book
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import FINAL_STEPS, POWER_VERBS, Command, Outcome, OutcomeReason, Step, Verb
 from caretaker_contract.topics import Address
@@ -61,6 +61,7 @@ class Ledger:
         self._sends: dict[str, list[tuple[int, str]]] = {}  # school -> (when, room) of the last hour
         self._cycles: dict[str, list[tuple[int, Address]]] = {}  # school -> (when, which) was switched, of two days
         self._newest: dict[Address, str] = {}  # id of the command that memory.asked is about
+        self.coming: list[Hold] = []  # holds that the batch under way will write
         self.load()
 
     def load(self) -> None:
@@ -168,12 +169,16 @@ class Ledger:
         self._cycles[school] = known
         return Counter(address for at_ms, address in known if at_ms >= day_start_ms)
 
+    def woken_in_vain(self, school: str, since_ms: int) -> dict[Address, int]:
+        """When machines last did not answer a wake, from `since_ms` on, if they answered none after it."""
+        return wake_book.in_vain(self._db, school, since_ms)
+
     def holds(self, now_ms: int) -> list[Hold]:
         """Holds, freezes and maintenance in force or soon to be, read anew: another process may have just written one.
 
         Soon, because a command asked for now is carried out after its warning: the rules look that far ahead.
         """
-        return list(records.in_force(self._db, now_ms, now_ms + LONGEST_WARNING_MS + ANSWER_MARGIN_MS))
+        return [*records.in_force(self._db, now_ms, now_ms + LONGEST_WARNING_MS + ANSWER_MARGIN_MS), *self.coming]
 
     def stops(self) -> list[Stop]:
         """Stop switches that are on, read anew. Without a signing key the whole estate counts as stopped."""

@@ -1,7 +1,7 @@
 """The order of work, written once.
 
-    receive -> journal -> decode -> deduplicate -> track -> watch -> calendars -> decide -> order -> recall -> wake
-                       |                                                  -> ready -> alerts -> keep -> feeds -> act
+    receive -> journal -> decode -> deduplicate -> stay -> track -> watch -> calendars -> decide -> order -> recall
+                       |                                          -> wake -> ready -> alerts -> keep -> feeds -> act
                        \\-> decode -> record
 
 The upper row is the core reader, the lower one the recorder.
@@ -51,7 +51,7 @@ class Batch:
     outcomes: list[tuple[Address, Outcome]] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)  # those that differ from what `why` already has
     commands: list[LedgerCommand] = field(default_factory=list)
-    people: bool = False  # somebody has written to the state file since the batch before
+    people: bool = False  # somebody has written to the state file since the batch before, or asks for a hold in it
     answers: list[Answer] = field(default_factory=list)  # how far people's orders have come
     writes: list[tuple[str, tuple[object, ...]]] = field(default_factory=list)  # more SQL for the state file
     checked: list[str] = field(default_factory=list)  # schools whose rules ran

@@ -32,6 +32,7 @@ from caretaker_collector.toml_file import TomlFile, convert, open_toml
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.metrics import METRICS
 from caretaker_rules.alert_settings import AlertsFile
+from caretaker_rules.durations import parse_duration
 from caretaker_rules.model import Estate, EstateFile
 from caretaker_rules.policy import Policy
 
@@ -54,6 +55,9 @@ __all__ = [
 
 CONFIG_VARIABLE = "CARETAKER_CONFIG"
 CONFIG_PLACES = ("collector.toml", "demo-out/collector.toml")
+
+STAY_FOR_S = (600, 4 * 3600)
+"""A link may keep a room on for so long: shorter asks again and again, longer is what `caretaker hold` is for."""
 
 T = TypeVar("T", bound=Struct)
 
@@ -341,10 +345,22 @@ def _check_together(file: TomlFile, settings: CollectorSettings) -> None:
         file.fault(("broker", "certificate"), "without ca nothing is encrypted: add ca")
     if broker.password_file is not None and broker.username is None:
         file.fault(("broker", "password_file"), "no username beside it: add username")
+    if wrong := _wrong_stay(settings.http.stay_for):
+        file.fault(("http", "stay_for"), wrong, settings.http.stay_for)
     if store.kind == "influx":
         for key in ("url", "bucket"):
             if not getattr(store, key):
                 file.fault(("store", key), f'missing; kind = "influx" needs {key} = "..."')
+
+
+def _wrong_stay(text: str) -> str:
+    """What is wrong with the length of a stay; "" when nothing is."""
+    try:
+        stay_s = parse_duration(text)
+    except ValueError as error:
+        return str(error)
+    least_s, most_s = STAY_FOR_S
+    return "" if least_s <= stay_s <= most_s else "must lie between 10 min and 4 h"
 
 
 def _resolve(file: TomlFile, settings: T, key: tuple[str, ...]) -> T:

@@ -78,6 +78,7 @@ CREATE TABLE IF NOT EXISTS wakes (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS wakes_by_end ON wakes (until_ms);
 CREATE INDEX IF NOT EXISTS wakes_by_result ON wakes (result);
+CREATE INDEX IF NOT EXISTS wakes_by_school ON wakes (school, result, result_ms);
 CREATE TABLE IF NOT EXISTS woken (
     school TEXT NOT NULL, device TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (school, device)
 ) WITHOUT ROWID;
@@ -126,6 +127,9 @@ CREATE TABLE IF NOT EXISTS tokens (
     name TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, school TEXT, made_ms INTEGER NOT NULL,
     expires_ms INTEGER NOT NULL, ended_ms INTEGER
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stay_links (
+    token TEXT PRIMARY KEY, school TEXT NOT NULL, room TEXT NOT NULL, made_ms INTEGER NOT NULL, revoked_ms INTEGER
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checks (school TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
 
@@ -139,6 +143,7 @@ ADDED_COLUMNS = (
     ("holds", "last_day", "TEXT"),
     ("holds", "time_zone", "TEXT NOT NULL DEFAULT 'UTC'"),
     ("holds", "resumes_ms", "INTEGER NOT NULL DEFAULT 0"),
+    ("holds", "asked_key", "TEXT"),  # of a request by somebody in the room (stays.py); NULL: an operator made it
 )
 """What tables have now and had not in files of before."""
 

@@ -97,6 +97,21 @@ def cannot_wake(db: sqlite3.Connection, school: str | None = None) -> list[WakeR
     return [_row(row) for row in db.execute(query, (school, school))]
 
 
+def in_vain(db: sqlite3.Connection, school: str, since_ms: int) -> dict[Address, int]:
+    """When machines last did not answer a wake, from `since_ms` on, if they answered none after it.
+
+    What failed because of the relay, or for want of an address, says nothing about the machine.
+    """
+    rows = db.execute(
+        "SELECT w.device, max(w.result_ms) FROM wakes w "
+        "LEFT JOIN woken k ON k.school = w.school AND k.device = w.device "
+        "WHERE w.school = ? AND w.result = 'cannot' AND w.result_ms >= ? AND w.why IN (?, ?) "
+        "AND w.result_ms >= coalesce(k.at_ms, 0) GROUP BY w.device",
+        (school, since_ms, Why.NEVER_ANSWERED.value, Why.NOT_BACK.value),
+    )
+    return {Address(school, device): at_ms for device, at_ms in rows}
+
+
 def tried(rows: Iterable[WakeRow]) -> dict[tuple[Address, str], Tried]:
     """The same for the rules."""
     return {(row.address, row.occasion): Tried(row.attempts, row.last_ms, row.answer) for row in rows if row.attempts}

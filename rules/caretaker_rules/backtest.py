@@ -6,7 +6,7 @@ its reasons, and each reason says when it can be over at the earliest (`Replay._
 here is asked again at the machine's next report.
 
 **What is approximated:**
-- A report counts as arrived when it was made; broken connections and inhibitors are not in the record.
+- A report counts as arrived when it was made; broken connections, inhibitors and wakes in vain are not in the record.
 - What is switched stays off until somebody uses it again in the record; one machine is asked once in an idle time.
 - The policy is tried as if it were live everywhere, without stop switches or doubt about the school as a whole.
 - Caps count by the same code, but only over machines that a tick looks at, and free places are sought when the oldest
@@ -50,7 +50,16 @@ MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 
 _LASTING = frozenset(
-    {Why.NO_RULE, Why.EXEMPT, Why.ALWAYS_ON, Why.UNKNOWN_CLASS, Why.UNABLE, Why.UNREGISTERED, Why.ASKED_ONCE}
+    {
+        Why.NO_RULE,
+        Why.EXEMPT,
+        Why.ALWAYS_ON,
+        Why.UNKNOWN_CLASS,
+        Why.NOT_WAKEABLE,
+        Why.UNABLE,
+        Why.UNREGISTERED,
+        Why.ASKED_ONCE,
+    }
 )
 """Reasons that outlast an idle time."""
 _LIMITS = frozenset({Why.LIMIT_PER_MINUTE, Why.LIMIT_ROOM, Why.LIMIT_SCHOOL})

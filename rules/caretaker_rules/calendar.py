@@ -172,6 +172,8 @@ def _weekly(room: Room, school: School, at_ms: int, until_ms: int, timetable: Ti
         day = today + timedelta(days=offset)
         open_day = is_school_day(school, day, timetable)
         near = _utc_ms(day, 0, zone) <= until_ms
+        if not (lessons or near):
+            break  # nothing is on later, and what nobody knows of later days is not asked
         if open_day is None and offset >= 0 and near:
             return Unknown(f"{day.day} {day:%b %Y} (no term is written down)")
         if not open_day or (next_ms is not None and offset > 1):

@@ -120,7 +120,12 @@ def run_case(case: CaseWritten, policy: Policy, mode: Mode | None = None) -> lis
     policy = policy if mode is None else structs.replace(policy, mode=mode, trial_rooms=(case.room,))
     played = _Played(case)
     device = Device(
-        school=case.school, name="machine", room=case.room, device_class=case.device_class, tags=tuple(case.tags)
+        school=case.school,
+        name="machine",
+        room=case.room,
+        device_class=case.device_class,
+        mac="02:00:00:00:00:01",  # a register has one, so that it can be woken
+        tags=tuple(case.tags),
     )
     answers = []
     for expected in case.expect:

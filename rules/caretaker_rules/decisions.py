@@ -76,3 +76,4 @@ class Snapshot(Struct, kw_only=True):
     recent_sends_ms: Sequence[tuple[int, str]]  # when, and to which room, commands went out lately
     timetable: Timetable = NO_TIMETABLE  # what the school's own files say
     cycles: Mapping[Address, int] = field(default_factory=dict)  # how often each was switched in its local day
+    woken_in_vain: Mapping[Address, int] = field(default_factory=dict)  # when, for those that answered no wake since

@@ -39,7 +39,8 @@ def judge(
             continue
         device_class = snapshot.classes.get(device.device_class)
         asked, cycles = snapshot.asked.get(address), snapshot.cycles.get(address, 0)
-        case = Case(device, tracked, device_class, asked, rule, now, cycles)
+        in_vain_ms = snapshot.woken_in_vain.get(address, 0)
+        case = Case(device, tracked, device_class, asked, rule, now, cycles, in_vain_ms)
         decisions.append(_judge(case, doors, guards))
     return decisions
 

@@ -19,6 +19,7 @@ from caretaker_rules.guards import (
     frozen,
     held,
     maintenance,
+    not_wakeable,
     outside_hours,
     patch_window,
     unknown_class,
@@ -29,8 +30,19 @@ from caretaker_rules.policy import Policy, Rule, Select
 from caretaker_rules.reasons import Reason, duration
 from caretaker_rules.timetable import NO_TIMETABLE, Timetable
 
-STANDING = (outside_hours, booked, held, frozen, maintenance, patch_window, exempt, always_on, unknown_class)
-"""Guards that ask the calendar, people and the register, not the machine."""
+STANDING = (
+    outside_hours,
+    booked,
+    held,
+    frozen,
+    maintenance,
+    patch_window,
+    exempt,
+    always_on,
+    unknown_class,
+    not_wakeable,
+)
+"""Guards that ask the calendar, people, the register and the book of wakes, not the machine."""
 
 
 class RuleSays(Struct, frozen=True, kw_only=True):
@@ -67,12 +79,16 @@ def explain(
     devices: Sequence[Device],
     holds: Sequence[Hold] = (),
     timetable: Timetable = NO_TIMETABLE,
+    woken_in_vain_ms: int = 0,
 ) -> Explained:
-    """Ask every rule of `policy` about `device` at `at_ms`. `devices`: all of the school, whose shares limits count."""
+    """Ask every rule of `policy` about `device` at `at_ms`. `devices`: all of the school, whose shares limits count.
+
+    `woken_in_vain_ms`: when it did not answer a wake, and none since; 0: no such wake is known.
+    """
     now = SchoolNow(school, policy, at_ms, holds, 0.0, timetable)
     chosen = pick_rule(device, policy, now)
     decides = chosen is not None and now.in_hours(chosen)
-    case = Case(device, Tracked(), classes.get(device.device_class), None, chosen, now)
+    case = Case(device, Tracked(), classes.get(device.device_class), None, chosen, now, 0, woken_in_vain_ms)
     standing = [ask(guard, case) for guard in STANDING] if chosen is not None else []
     return Explained(
         device=str(device.address),

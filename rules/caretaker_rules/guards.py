@@ -95,6 +95,10 @@ class SchoolNow:
         """A moment in the school's local time."""
         return moment_text(at_ms, zone_of(self.school.time_zone))
 
+    def day(self, at_ms: int) -> str:
+        """The same with its date, for what lies further off."""
+        return f"{local(at_ms, zone_of(self.school.time_zone)):%a %d %b %H:%M}"
+
 
 class Case(Struct):
     """One machine as the guards see it. `rule` is the one that decides; None: no rule selects the machine."""
@@ -106,6 +110,7 @@ class Case(Struct):
     rule: Rule | None
     now: SchoolNow
     cycles: int = 0  # how often Caretaker has switched it in its local day
+    woken_in_vain_ms: int = 0  # when it last did not answer a wake, and none since; 0: it did, or was never woken
 
     @property
     def the_rule(self) -> Rule:
@@ -276,7 +281,7 @@ def contradictory(case: Case) -> Reason | None:
 
 
 def inhibited(case: Case) -> Reason | None:
-    """A programme on the machine asks to stay on. One that cannot tell looks once more when it gets the command."""
+    """A programme or its package manager needs it on. A machine that cannot tell looks again when the command comes."""
     telemetry = case.tracked.telemetry
     if telemetry is not None and telemetry.gauges.inhibited:
         return Reason(Why.INHIBITED, age_s=case.whole_age_s)
@@ -374,6 +379,28 @@ def unknown_class(case: Case) -> Reason | None:
     return Reason(Why.UNKNOWN_CLASS, case.device.device_class) if case.device_class is None else None
 
 
+def not_wakeable(case: Case) -> Reason | None:
+    """A wake rule is to have it on when it is needed, and it could not be woken: what is on had better stay on.
+
+    Without a MAC address nothing can wake it. A wake that it did not answer counts until it answers one: being switched
+    on by hand proves nothing. That no relay is online now is no reason, relays come back. After `not_wakeable_for` the
+    reason lapses, because what stays on is never woken and so could never prove that it was mended.
+    """
+    policy = case.now.policy
+    if not policy.not_wakeable or case.the_rule.action not in (Action.SHUT_DOWN, Action.SLEEP):
+        return None
+    wake = next((wake for wake in policy.wakes if wake.selects(case.device, case.now.school)), None)
+    if wake is None:
+        return None
+    if case.device.mac is None:
+        return Reason(Why.NOT_WAKEABLE, f"wake rule {wake.name} needs its MAC address, which no asset register has")
+    lapses_ms = case.woken_in_vain_ms + policy.not_wakeable_for_s * 1000
+    if not case.woken_in_vain_ms or case.now.now_ms >= lapses_ms:
+        return None
+    failed, again = case.now.day(case.woken_in_vain_ms), case.now.day(lapses_ms)
+    return Reason(Why.NOT_WAKEABLE, f"it did not answer its last wake, {failed}; tried again from {again}")
+
+
 # -- guards: it was asked before ---------------------------------------------------------------------------------------
 
 
@@ -443,6 +470,7 @@ GUARDS: tuple[Guard, ...] = (
     exempt,
     always_on,
     unknown_class,
+    not_wakeable,
     recent_veto,
     already_asked,
     asked_once,

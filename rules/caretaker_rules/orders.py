@@ -2,7 +2,8 @@
 
 A person decides what a rule's hours and idle time otherwise decide, and may ask again where a rule may not. So two
 guards are left out, and no more: `not_idle_long_enough` and `asked_once`. What is in use, booked, held, frozen, worked
-on, exempt, always on, or in doubt stays on, and the limits, the mode and the stop switch hold as they do for rules.
+on, exempt, always on, not to be woken again, or in doubt stays on, and the limits, the mode and the stop switch hold as
+they do for rules.
 """
 
 from collections.abc import Collection
@@ -57,7 +58,8 @@ def judge_order(
         if device.address in machines:
             known_class = snapshot.classes.get(device.device_class)
             asked, cycles = snapshot.asked.get(device.address), snapshot.cycles.get(device.address, 0)
-            case = Case(device, tracked, known_class, asked, rule, now, cycles)
+            in_vain_ms = snapshot.woken_in_vain.get(device.address, 0)
+            case = Case(device, tracked, known_class, asked, rule, now, cycles, in_vain_ms)
             decisions.append(_judge(order, case, guards))
     return limits.apply(decisions, snapshot, policy, now_ms)
 

@@ -98,6 +98,8 @@ class KeepOnSettings(Written, frozen=True, kw_only=True):
 
     booked_within: Duration = "20 min"  # a lesson that starts so soon counts as begun
     tags: list[Tag] = field(default_factory=list)  # more tags that exempt a device
+    not_wakeable: bool = True  # what a wake rule selects and could not wake again is not shut down or put to sleep
+    not_wakeable_for: Duration = "14 d"  # how long a wake that it did not answer counts; then it is tried again
 
 
 class Select(Written, frozen=True, kw_only=True):
@@ -270,6 +272,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     readings_differ_s: int
     booked_within_s: int
     exempt_tags: frozenset[str]
+    not_wakeable: bool
+    not_wakeable_for_s: int
     wakes: tuple[WakeRule, ...] = ()
     patch: tuple[PatchWindow, ...] = ()
 
@@ -323,6 +327,8 @@ def compile_policy(file: PolicyFile, text: str, path: str) -> Policy:
         readings_differ_s=parse_duration(doubt.readings_differ),
         booked_within_s=parse_duration(file.keep_on.booked_within),
         exempt_tags=frozenset(file.keep_on.tags),
+        not_wakeable=file.keep_on.not_wakeable,
+        not_wakeable_for_s=parse_duration(file.keep_on.not_wakeable_for),
         wakes=_wake_rules(file, text),
         patch=_patch_windows(file, text),
     )
@@ -364,6 +370,9 @@ def _faults(file: PolicyFile, path: str, lines: list[int]) -> list[str]:
             value = getattr(settings, key)
             if isinstance(value, str) and (wrong := _wrong_duration(value)):
                 fault(1, f"{section}.{key}", value, wrong)
+    kept_for = file.keep_on.not_wakeable_for
+    if not _wrong_duration(kept_for) and not 86_400 <= parse_duration(kept_for) <= 90 * 86_400:
+        fault(1, "keep_on.not_wakeable_for", kept_for, "must lie between 1 d and 90 d")
     if file.mode is Mode.TRIAL and not file.trial_rooms:
         fault(1, "trial_rooms", None, 'a trial needs at least one room; name it, or write mode = "observe"')
     seen: set[str] = set()

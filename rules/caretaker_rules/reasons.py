@@ -41,6 +41,7 @@ class Why(StrEnum):
     RECENT_VETO = "recent_veto"
     ALREADY_ASKED = "already_asked"
     ASKED_ONCE = "asked_once"
+    NOT_WAKEABLE = "not_wakeable"
     CHECK_FAILED = "check_failed"
     OUTSIDE_RULE_HOURS = "outside_rule_hours"
     NO_RULE = "no_rule"
@@ -95,13 +96,14 @@ SENTENCES: dict[Why, str] = {
     Why.PATCH_WINDOW: "kept on for updates until {value}",
     Why.EXEMPT: "exempt by its tag",
     Why.ALWAYS_ON: "class {value} is always on",
-    Why.INHIBITED: "a programme on it asked to stay on",
+    Why.INHIBITED: "a programme on it asked to stay on, or software is being installed",
     Why.UNABLE: "it has not said that it can do {value}",
     Why.UNREGISTERED: "not in the asset register",
     Why.UNKNOWN_CLASS: "its class {value} is not in the estate",
     Why.RECENT_VETO: "somebody there said no {value} ago, wait {limit}",
     Why.ALREADY_ASKED: "asked {value} ago, answer pending",
     Why.ASKED_ONCE: "asked {value} ago in this same idle time ({limit}): it is not asked twice",
+    Why.NOT_WAKEABLE: "could not be woken again ({value}), so it stays on",
     Why.CHECK_FAILED: "a check could not be made ({value}): doubt keeps it on",
     Why.OUTSIDE_RULE_HOURS: "outside the rule's hours {value}",
     Why.NO_RULE: "no rule selects it",

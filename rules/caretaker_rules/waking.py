@@ -11,7 +11,7 @@ is on, where Caretaker doubts its own view, and for classes and tags that no rul
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from math import isinf
 from typing import NamedTuple
 
@@ -23,12 +23,12 @@ from caretaker_rules import calendar
 from caretaker_rules.calendar import Booked
 from caretaker_rules.decisions import Decision, Snapshot, Verdict
 from caretaker_rules.limits import blindness, stop_on
-from caretaker_rules.model import EXEMPT_TAG, Device, Tracked
+from caretaker_rules.model import EXEMPT_TAG, Device, School, Tracked
 from caretaker_rules.patching import OpenWindow, open_windows
 from caretaker_rules.policy import Policy, WakeRule
 from caretaker_rules.presence import AWAY_STATES, ON_STATES
 from caretaker_rules.reasons import Reason, Why, duration
-from caretaker_rules.timetable import is_school_day
+from caretaker_rules.timetable import Timetable, is_school_day
 
 MINUTE_MS = 60_000
 ORDER_RULE = "order"
@@ -87,7 +87,9 @@ class WakeDecision(Struct, frozen=True, kw_only=True):
         return self.decision.verdict is Verdict.WAKE
 
 
-class _Occasion(NamedTuple):
+class Occasion(NamedTuple):
+    """Something that machines are wanted for: who says so, when they are needed, when waking begins and ends."""
+
     name: str
     rule: str
     line: int
@@ -104,7 +106,7 @@ class _Occasion(NamedTuple):
 class _Case(NamedTuple):
     device: Device
     tracked: Tracked
-    occasion: _Occasion
+    occasion: Occasion
 
 
 def decide_wakes(snapshot: WakeSnapshot, policy: Policy, now_ms: int) -> list[WakeDecision]:
@@ -176,7 +178,7 @@ def _wanted(snapshot: WakeSnapshot, policy: Policy, now_ms: int) -> list[_Case]:
     windows = open_windows(base.school, policy, now_ms)
     if not orders and not policy.wakes and not windows:
         return []
-    known: dict[tuple[str, str], _Occasion | None] = {}
+    known: dict[tuple[str, str], Occasion | None] = {}
     cases = []
     for device, tracked in base.machines:
         if tracked.presence.state in ON_STATES or Verb.WAKE in tracked.abilities:
@@ -190,14 +192,14 @@ def _wanted(snapshot: WakeSnapshot, policy: Policy, now_ms: int) -> list[_Case]:
             continue
         opening = next((found for found in windows if found.window.selects(device, base.school)), None)
         if opening is not None:
-            cases.append(_Case(device, tracked, _for_patches(opening, base)))
+            cases.append(_Case(device, tracked, for_patches(opening, base.school)))
             continue
         for rule in policy.wakes:
             if not rule.selects(device, base.school):
                 continue
             key = (rule.name, device.room)
             if key not in known:
-                known[key] = _occasion(rule, device.room, base, now_ms)
+                known[key] = occasion_of(rule, device.room, base.school, base.timetable, now_ms)
             occasion = known[key]
             if occasion is not None:
                 cases.append(_Case(device, tracked, occasion))
@@ -209,8 +211,8 @@ def _order_until_ms(order: Order) -> int:
     return order.made_ms + (ATTEMPTS + 1) * RETRY_S * 1000
 
 
-def _ordered(order: Order) -> _Occasion:
-    return _Occasion(
+def _ordered(order: Order) -> Occasion:
+    return Occasion(
         f"{ORDER_RULE}:{order.id}",
         ORDER_RULE,
         0,
@@ -222,17 +224,21 @@ def _ordered(order: Order) -> _Occasion:
     )
 
 
-def _for_patches(opening: OpenWindow, base: Snapshot) -> _Occasion:
+def for_patches(opening: OpenWindow, school: School) -> Occasion:
+    """A patch window: its machines are wanted for all of it."""
     window, from_ms, until_ms = opening
-    zone = calendar.zone_of(base.school.time_zone)
+    zone = calendar.zone_of(school.time_zone)
     span = f"{window.name}, {calendar.moment_text(from_ms, zone)} to {calendar.moment_text(until_ms, zone)}"
     why = Reason(Why.WANTED_FOR_PATCHES, span)
-    return _Occasion(f"{PATCH_RULE}:{window.name}.{from_ms}", PATCH_RULE, window.line, from_ms, from_ms, until_ms, why)
+    return Occasion(f"{PATCH_RULE}:{window.name}.{from_ms}", PATCH_RULE, window.line, from_ms, from_ms, until_ms, why)
 
 
-def _occasion(rule: WakeRule, room: str, base: Snapshot, now_ms: int) -> _Occasion | None:
+def occasion_of(rule: WakeRule, room: str, school: School, timetable: Timetable, now_ms: int) -> Occasion | None:
     """The rule's occasion for a room, if it is being woken for one now."""
-    needed_ms = _first_lesson_ms(rule, room, base, now_ms) if rule.at_min is None else _at_ms(rule, base, now_ms)
+    if rule.at_min is None:
+        needed_ms = _first_lesson_ms(rule, room, school, timetable, now_ms)
+    else:
+        needed_ms = _at_ms(rule, school, timetable, now_ms)
     if needed_ms is None:
         return None
     from_ms = needed_ms - rule.lead_s * 1000
@@ -240,9 +246,9 @@ def _occasion(rule: WakeRule, room: str, base: Snapshot, now_ms: int) -> _Occasi
     until_ms = max(needed_ms + rule.lead_s * 1000, from_ms + (rule.attempts + 1) * rule.retry_s * 1000)
     if not from_ms <= now_ms < until_ms:
         return None
-    moment = calendar.moment_text(needed_ms, calendar.zone_of(base.school.time_zone))
+    moment = calendar.moment_text(needed_ms, calendar.zone_of(school.time_zone))
     why = Why.WANTED_FOR_LESSON if rule.at_min is None else Why.WANTED_AT
-    return _Occasion(
+    return Occasion(
         f"{rule.name}.{needed_ms}",
         rule.name,
         rule.line,
@@ -256,18 +262,17 @@ def _occasion(rule: WakeRule, room: str, base: Snapshot, now_ms: int) -> _Occasi
     )
 
 
-def _first_lesson_ms(rule: WakeRule, room: str, base: Snapshot, now_ms: int) -> int | None:
+def _first_lesson_ms(rule: WakeRule, room: str, school: School, timetable: Timetable, now_ms: int) -> int | None:
     """When the lesson begins that is on or near, if it is the first of its day; None also when nobody knows."""
-    school = base.school
     place = next((each for each in school.rooms if each.name == room), None)
-    found = calendar.booking(place, school, now_ms, rule.lead_s, base.timetable)
+    found = calendar.booking(place, school, now_ms, rule.lead_s, timetable)
     if not isinstance(found, Booked):
         return None
     zone = calendar.zone_of(school.time_zone)
     midnight_ms = calendar.midnight_ms(calendar.local(found.from_ms, zone).date(), zone)
     at_ms = midnight_ms
     while at_ms < found.from_ms:
-        before = calendar.booking(place, school, at_ms, (found.from_ms - at_ms) / 1000, base.timetable)
+        before = calendar.booking(place, school, at_ms, (found.from_ms - at_ms) / 1000, timetable)
         if not isinstance(before, Booked):
             return None
         if before.from_ms >= midnight_ms:
@@ -276,19 +281,23 @@ def _first_lesson_ms(rule: WakeRule, room: str, base: Snapshot, now_ms: int) -> 
     return found.from_ms
 
 
-def _at_ms(rule: WakeRule, base: Snapshot, now_ms: int) -> int | None:
+def _at_ms(rule: WakeRule, school: School, timetable: Timetable, now_ms: int) -> int | None:
     """The rule's time on the school day whose waking is on; None: on none."""
-    assert rule.at_min is not None
-    zone = calendar.zone_of(base.school.time_zone)
-    today = calendar.local(now_ms, zone).date()
+    today = calendar.local(now_ms, calendar.zone_of(school.time_zone)).date()
     for day in (today, today + timedelta(days=1), today - timedelta(days=1)):
-        if day.weekday() not in rule.days or is_school_day(base.school, day, base.timetable) is not True:
-            continue
-        clock = time(rule.at_min // 60, rule.at_min % 60)
-        needed_ms = round(datetime.combine(day, clock, zone).timestamp() * 1000)
-        if needed_ms - rule.lead_s * 1000 <= now_ms < needed_ms + 2 * rule.lead_s * 1000:
+        needed_ms = time_on(rule, school, timetable, day)
+        if needed_ms is not None and needed_ms - rule.lead_s * 1000 <= now_ms < needed_ms + 2 * rule.lead_s * 1000:
             return needed_ms
     return None
+
+
+def time_on(rule: WakeRule, school: School, timetable: Timetable, day: date) -> int | None:
+    """The time of a rule with `at` on a local day; None: no school day, or nobody knows whether it is one."""
+    assert rule.at_min is not None
+    if day.weekday() not in rule.days or is_school_day(school, day, timetable) is not True:
+        return None
+    clock = time(rule.at_min // 60, rule.at_min % 60)
+    return round(datetime.combine(day, clock, calendar.zone_of(school.time_zone)).timestamp() * 1000)
 
 
 def _doubt(base: Snapshot, policy: Policy, now_ms: int) -> Reason | None:

@@ -1,12 +1,16 @@
 """Probes over made-up /proc and /sys, and how their answers are combined."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from caretaker_agent import probe
 from caretaker_agent.meters import Reading
-from caretaker_agent.platforms import linux, people, sensors, x11
+from caretaker_agent.platforms import linux, packages, people, sensors, x11
 from caretaker_agent.platforms.logind import Session, asks_to_stay, input_age_s
 from caretaker_agent.sentences import sentence
 from caretaker_contract.clock import Clock
@@ -183,6 +187,76 @@ def test_a_display_that_another_probe_watches_is_left_to_it() -> None:
     assert input_age_s([session(display=":0.0")], 1000.0, 77.0, ":0") is None
     assert input_age_s([session(display=":1")], 1000.0, 77.0, ":0") == 0.0
     assert input_age_s([session(), session(kind="tty", idle_since_s=950.0)], 1000.0, 77.0, ":0") == 50.0
+
+
+HOLD = """
+import fcntl, sys
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_SH if sys.argv[2] == "reads" else fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked(path: Path, how: str = "writes") -> Iterator[None]:
+    """A real process holds the lock, as dpkg does."""
+    words = [sys.executable, "-c", HOLD, str(path), how]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline() == b"locked\n"
+            yield
+        finally:
+            child.stdin.close()
+
+
+@pytest.mark.parametrize("name", packages.LOCKS)
+def test_a_package_manager_at_work_asks_to_stay_on(tmp_path: Path, name: str) -> None:
+    """Whichever lock it holds, for as long as it holds it; and asking takes nothing from it."""
+    root = put(tmp_path, dict.fromkeys(packages.LOCKS, ""))
+    found = packages.PackageManager(root)
+    assert found.gather() is False
+    with locked(root / name):
+        assert found.gather() is True
+        assert found.gather() is True
+    assert found.gather() is False
+    with locked(root / name, "reads"):
+        assert found.gather() is False, "somebody who only looks"
+
+
+def test_asking_does_not_keep_a_package_manager_from_its_lock(tmp_path: Path) -> None:
+    root = put(tmp_path, {packages.LOCKS[0]: ""})
+    found = packages.PackageManager(root)
+    for _ in range(3):
+        found.gather()
+        with locked(root / packages.LOCKS[0]):
+            pass
+
+
+def test_where_no_package_manager_is_nothing_is_installed(tmp_path: Path) -> None:
+    assert packages.PackageManager(tmp_path).gather() is False
+
+
+def test_a_lock_that_may_not_be_read_is_unknown_whatever_the_others_say(tmp_path: Path) -> None:
+    """A link to itself stands for what even root cannot open."""
+    root = put(tmp_path, {packages.LOCKS[1]: ""})
+    (root / packages.LOCKS[0]).symlink_to(root / packages.LOCKS[0])
+    found, broken = probe.gather(Reading(1, 1), [packages.PackageManager(root), Says("inhibited", False)], False)
+    assert found.inhibited is None
+    assert broken[0].startswith("PackageManager: OSError")
+    machine = linux.Linux(Clock(), root, bus_socket=tmp_path / "no bus")
+    assert machine.look(full=False).inhibited is None
+
+
+def test_a_machine_whose_package_manager_is_at_work_says_so(tmp_path: Path) -> None:
+    """Also at the look that is taken when a command comes."""
+    root = put(tmp_path, {packages.LOCKS[0]: ""})
+    machine = linux.Linux(Clock(), root, bus_socket=tmp_path / "no bus")
+    assert machine.look(full=False).inhibited is False
+    with locked(root / packages.LOCKS[0]):
+        assert machine.look(full=False).inhibited is True
 
 
 def test_only_blocking_inhibitors_ask_to_stay_on() -> None:

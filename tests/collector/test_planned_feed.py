@@ -17,19 +17,30 @@ from caretaker_collector.app import Collector
 from caretaker_collector.calendars import read_at
 from caretaker_collector.cli import app
 from caretaker_collector.order_book import Scope
-from caretaker_collector.planned import feed, planned
+from caretaker_collector.planned import feed, planned, wakes
 from caretaker_collector.settings import load_collector, load_estate_and_policies
 from caretaker_contract.clock import Clock
 from caretaker_rules.calendar import Booked, day_bookings
 from caretaker_rules.model import Hold, Room, School
 from caretaker_rules.repeats import Series
 from caretaker_rules.timetable import NO_TIMETABLE, Lesson, Timetable
+from caretaker_rules.wake_plan import PlannedWake
 from rules_world import london_ms
 from worlds import World, make_world
 
 CALENDARS = Path(__file__).parent.parent / "rules" / "calendars"
 SCHOOL = School(name="ash", title="Ashfield", rooms=[Room(name="ict1", title="ICT suite 1")])
 NOW_MS = london_ms("2026-10-20 12:00")
+WAKES = """mode = "live"
+[[wake]]
+name = "early"
+select = { classes = ["desktop"] }
+before = "first_booking"
+[[patch]]
+name = "nightly"
+select = { classes = ["desktop"] }
+hours = ["mon-sun 22:00-23:00"]
+"""
 
 
 @pytest.fixture
@@ -117,10 +128,53 @@ def test_the_day_of_a_room_lists_lessons_and_bookings_in_order() -> None:
     assert day_bookings(Room(name="ict1"), school, date(2026, 10, 7), known) == []
 
 
+def test_wakes_are_told_with_room_hour_and_lesson_and_keep_their_uid() -> None:
+    """One event for each, from when waking begins until the machines are needed, or the patch window ends."""
+    begin_ms, lesson_ms = london_ms("2026-10-20 08:35"), london_ms("2026-10-20 08:50")
+    night_ms = london_ms("2026-10-20 22:00")
+    lesson = PlannedWake(
+        rule="early", room="ict1", kind="lesson", from_ms=begin_ms, needed_ms=lesson_ms, until_ms=lesson_ms
+    )
+    at = structs.replace(lesson, kind="at", rule="office")
+    patch = PlannedWake(
+        rule="tuesdays",
+        room="ict1",
+        kind="patch",
+        from_ms=night_ms,
+        needed_ms=night_ms,
+        until_ms=london_ms("2026-10-21 02:00"),
+    )
+    raw = feed(SCHOOL, [], [lesson, at, patch])
+    assert raw.count(b"BEGIN:VTIMEZONE") == 1
+    events = icalendar.Calendar.from_ical(raw).walk("VEVENT")
+    assert [str(event["SUMMARY"]) for event in events] == [
+        "Machines of ICT suite 1 are woken 08:35 for the lesson 08:50",
+        "Machines of ICT suite 1 are woken 08:35 to be on at 08:50",
+        "Machines of ICT suite 1 are woken 22:00 for the patch window tuesdays, until 02:00",
+    ]
+    assert [event["DTSTART"].dt.timestamp() * 1000 for event in events] == [begin_ms, begin_ms, night_ms]
+    assert len({str(event["UID"]) for event in events}) == 3
+    alone = icalendar.Calendar.from_ical(feed(SCHOOL, [], [lesson])).walk("VEVENT")[0]
+    assert alone["UID"] == events[0]["UID"]
+    freeze = Hold(
+        id=1,
+        kind="freeze",
+        school="ash",
+        room="ict1",
+        device=None,
+        from_ms=begin_ms,
+        until_ms=lesson_ms,
+        reason="",
+    )
+    assert b"08:35 for the lesson" not in feed(SCHOOL, [freeze], [lesson])
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """A school with a calendar of its own and one for its room."""
-    world = make_world(tmp_path, broker_port=1, devices=1)
+    """A school with a calendar of its own and one for its room, whose machine is woken for it and for updates."""
+    world = make_world(tmp_path, broker_port=1, devices=1, policy=WAKES)
+    register = (tmp_path / "ash.csv").read_text()
+    (tmp_path / "ash.csv").write_text(register.replace("pc-000,ict1,desktop,", "pc-000,ict1,desktop,02:00:00:00:00:01"))
     shutil.copy(CALENDARS / "school.ics", tmp_path)
     shutil.copy(CALENDARS / "weekly-over-october.ics", tmp_path)
     text = (tmp_path / "estate.toml").read_text()
@@ -155,8 +209,8 @@ def test_caretaker_calendar_shows_a_day_as_the_rules_see_it(world: World) -> Non
 async def test_the_collector_keeps_the_feed_and_the_command_writes_the_same(world: World) -> None:
     """data/planned/ash.ics follows each change at the next tick; `caretaker planned ash --out FILE` agrees with it."""
     settings = load_collector(world.config)
-    estate = Path(settings.estate)
-    collector = Collector(settings, *load_estate_and_policies(estate), Clock())
+    estate, policies = load_estate_and_policies(Path(settings.estate))
+    collector = Collector(settings, estate, policies, Clock())
     kept = world.data / "planned" / "ash.ics"
     now_ms = collector.clock.now_ms()
     try:
@@ -166,7 +220,8 @@ async def test_the_collector_keeps_the_feed_and_the_command_writes_the_same(worl
         records.make(collector.db, "hold", scope, series, "club", "teacher", now_ms)
         school = collector.estate.schools["ash"]
         read = read_at(school, world.folder, now_ms).timetable
-        expected = feed(school, planned(collector.db, {"ash": read}, now_ms)["ash"])
+        woken = wakes(school, estate, estate.devices.values(), policies["ash"], read, now_ms)
+        expected = feed(school, planned(collector.db, {"ash": read}, now_ms)["ash"], woken)
         for _ in range(100):
             await collector.core.step()
             if kept.exists() and kept.read_bytes() == expected:
@@ -176,6 +231,7 @@ async def test_the_collector_keeps_the_feed_and_the_command_writes_the_same(worl
         await collector.close()
     assert kept.read_bytes() == expected
     assert expected.count(b"SUMMARY:Kept on: ICT suite 1") == 1
+    assert expected.replace(b"\r\n ", b"").count(b"are woken 22:00 for the patch window nightly") == 8
     out = world.folder / "out.ics"
     result = CliRunner().invoke(app, ["planned", "ash", "--out", str(out), "--config", str(world.config)])
     assert result.exit_code == 0, result.output

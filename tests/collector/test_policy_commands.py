@@ -217,6 +217,31 @@ async def test_explain_by_file_and_by_school(world, monkeypatch, capsys):
     assert (code, "there are: ash" in err) == (2, True)
 
 
+async def test_explain_tells_of_a_wake_that_was_not_answered(world, monkeypatch, capsys):
+    """It is looked up in what the collector recorded."""
+    wake = '[[wake]]\nname = "early"\nselect = { everything = true }\nat = "08:30"\n'
+    (world.folder / "policy.toml").write_text((world.folder / "policy.toml").read_text() + wake)
+    register = (world.folder / "ash.csv").read_text()
+    (world.folder / "ash.csv").write_text(
+        register.replace("pc-001,ict1,desktop,", "pc-001,ict1,desktop,02:00:00:00:00:01")
+    )
+    words = ("policy", "explain", "ash", "ash/pc-001", "--at", "2026-10-06 17:00", "--config", world.config)
+    code, out, _ = await run(caretaker, monkeypatch, capsys, *words)
+    assert (code, "could not be woken" in out) == (0, False)
+    at_ms = london_ms("2026-10-06 08:50")
+    db = state.open_state(world.data / "state.db")
+    db.execute(
+        "INSERT INTO wakes (school, device, occasion, rule, room, needed_ms, until_ms, attempts, result, result_ms, "
+        "why) VALUES ('ash', 'pc-001', 'early.1', 'early', 'ict1', ?, ?, 3, 'cannot', ?, 'not_back')",
+        (at_ms, at_ms, at_ms),
+    )
+    db.close()
+    code, out, _ = await run(caretaker, monkeypatch, capsys, *words)
+    assert (code, "it did not answer its last wake, Tue 06 Oct 08:50" in out) == (0, True)
+    code, out, _ = await run(caretaker, monkeypatch, capsys, *(w if w != "ash/pc-001" else "ash/pc-002" for w in words))
+    assert (code, "wake rule early needs its MAC address, which no asset register has" in out) == (0, True)
+
+
 async def test_decisions_of_a_room_newest_first_with_counts(world, monkeypatch, capsys):
     """Only the room's, only since then, and every reason counted."""
     db = state.open_state(world.data / "state.db")

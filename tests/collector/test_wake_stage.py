@@ -21,7 +21,9 @@ from caretaker_collector.stages.wake import Wake
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import Cause, Outcome, OutcomeReason, Step, Verb
 from caretaker_contract.topics import Address
+from caretaker_rules import energy
 from caretaker_rules.model import Estate
+from caretaker_rules.reasons import Why
 from rules_world import CLASSES, SCHOOL, london_ms, machine, policy_from
 
 RELAY = Address("ash", "relay-1")
@@ -53,6 +55,7 @@ class World:
     def open(self) -> None:
         """The stages, as after a start of the collector."""
         decide = Decide(self.memory, self.ledger, self.estate, self.policies, Calendars(self.estate, Path()))
+        self.decide = decide
         self.wake = Wake(self.db, decide, self.estate, self.policies)
         self.ready = Ready(self.db, self.memory, decide, self.estate, self.policies)
         self.keep = Keep(self.db, self.memory, self.ledger, self.estate)
@@ -237,6 +240,87 @@ async def test_a_quiet_school_is_looked_at_once_a_minute_and_at_once_for_a_perso
     world.track(Address("ash", "pc-02"), machine(name="pc-02", state="off", idle_state="14 h")[1])
     assert number == 1
     assert len((await world.tick(7230, people=True)).commands) == 1
+
+
+# -- what could not be woken stays on ----------------------------------------------------------------------------------
+
+EVENING_MS = london_ms("2026-10-06 17:15")
+DAY_MS = 86_400_000
+RULE = """[[rules]]
+name = "evening"
+select = { rooms = ["ict1"] }
+hours = ["mon-sun 16:30-07:30"]
+idle_for = "30 min"
+do = "shut_down"
+"""
+
+
+async def in_vain(world: World, answers: bool = True) -> None:
+    """pc-01 gets all packets of a morning and does not come; the relay says that it sent them, or says nothing."""
+    world.on("pc-02", "pc-03", "pc-04", "pc-05")
+    for at_s in range(0, 721, 30):
+        batch = await world.tick(at_s)
+        if batch.commands and answers:
+            await world.tick(at_s + 1, outcomes=[outcome(batch.commands[0], Step.DONE, 10 + at_s)])
+        world.ledger.close_unanswered(START_MS + at_s * 1000)
+    assert world.results()["pc-01"][0] == "cannot"
+
+
+def kept_on(world: World, at_ms: int) -> list[str]:
+    """Somebody switched everything on and left; who is kept on because it could not be woken."""
+    for number in range(1, 6):
+        name = f"pc-{number:02}"
+        world.track(Address("ash", name), machine(name=name, now_ms=at_ms)[1])
+    decisions = energy.decide(world.decide.snapshot("ash", at_ms), world.policies["ash"], at_ms)
+    return [
+        decision.device.device
+        for decision in decisions
+        if Why.NOT_WAKEABLE in {reason.why for reason in decision.reasons}
+    ]
+
+
+async def test_what_did_not_answer_its_last_wake_and_what_has_no_mac_stay_on_in_the_evening(tmp_path: Path) -> None:
+    world = World(tmp_path, POLICY + RULE)
+    await in_vain(world)
+    assert kept_on(world, EVENING_MS) == ["pc-01", "pc-05"]
+    world.open()
+    assert kept_on(world, EVENING_MS) == ["pc-01", "pc-05"], "also after a start of the collector"
+    (decision,) = [
+        each
+        for each in energy.decide(world.decide.snapshot("ash", EVENING_MS), world.policies["ash"], EVENING_MS)
+        if each.device == PC
+    ]
+    assert str(decision.reasons[0]) == (
+        "could not be woken again (it did not answer its last wake, Tue 06 Oct 08:49; "
+        "tried again from Tue 20 Oct 08:49), so it stays on"
+    )
+    world.db.close()
+
+
+async def test_it_may_go_when_it_answered_a_wake_or_when_14_days_are_over_and_not_for_being_on(tmp_path: Path) -> None:
+    world = World(tmp_path, POLICY + RULE)
+    await in_vain(world)
+    assert "pc-01" in kept_on(world, EVENING_MS + 12 * DAY_MS), "switched on by hand, day after day"
+    assert "pc-01" not in kept_on(world, EVENING_MS + 14 * DAY_MS)
+    late_s = 10 * 3600
+    assert "pc-01" in kept_on(world, START_MS + late_s * 1000)
+    world.track(PC, machine(name="pc-01", state="off", idle_state="14 h", now_ms=START_MS + late_s * 1000)[1])
+    wake_book.order(world.db, Scope(school="ash", room="ict1", device="pc-01"), "x", "me", START_MS + late_s * 1000)
+    assert len((await world.tick(late_s, people=True)).commands) == 1
+    assert "pc-01" in kept_on(world, START_MS + late_s * 1000), "a packet proves nothing"
+    await world.tick(late_s + 60)
+    assert "pc-01" not in kept_on(world, START_MS + (late_s + 60) * 1000)
+    world.db.close()
+
+
+async def test_a_wake_that_failed_for_the_relay_says_nothing_of_the_machine(tmp_path: Path) -> None:
+    world = World(tmp_path, POLICY + RULE)
+    await in_vain(world, answers=False)
+    assert world.results()["pc-01"][2] == "relay_silent"
+    assert kept_on(world, EVENING_MS) == ["pc-05"]
+    world.track(RELAY, machine(name=RELAY.device, room="office", abilities=(Verb.WAKE,), state="off")[1])
+    assert kept_on(world, EVENING_MS) == ["pc-05"], "no relay now: they come back"
+    world.db.close()
 
 
 # -- readiness ---------------------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ REPORTS = st.builds(
     cause=st.sampled_from(Cause),
     meters=METERS,
     gauges=GAUGES,
+    stay_s=st.just(msgspec.UNSET) | st.integers(300, 14_400),
 )
 OUTCOMES = st.builds(
     Outcome,
@@ -148,6 +149,30 @@ FINITE_VALUES = _json_values(st.floats(allow_nan=False, allow_infinity=False))  
 @given(REPORTS)
 def test_a_report_is_read_as_it_was_written(report: Report) -> None:
     assert messages.decode(Kind.REPORT, messages.encode(report)) == report
+
+
+def _older(name: str) -> Any:
+    """A field of a report with its type and default, for readers that know not all of them."""
+    info = next(info for info in msgspec.structs.fields(Report) if info.name == name)
+    return (name, info.type) if info.required else (name, info.type, info.default)
+
+
+KNOWN = [info.name for info in msgspec.structs.fields(Report) if info.name != "stay_s"]
+OLD_REPORT = msgspec.defstruct("Report", [_older(name) for name in KNOWN], kw_only=True)
+"""A report as readers knew it before somebody at a machine could ask that the room be kept on."""
+
+
+@given(REPORTS)
+def test_a_reader_that_does_not_know_of_stays_reads_the_rest_of_the_report(report: Report) -> None:
+    old = msgspec.json.decode(messages.encode(report), type=OLD_REPORT)
+    assert [getattr(old, name) for name in KNOWN] == [getattr(report, name) for name in KNOWN]
+
+
+def test_a_report_of_an_older_agent_asks_for_no_stay_and_an_ordinary_one_has_no_such_key() -> None:
+    assert b"stay_s" not in messages.encode(REPORT)
+    read = messages.decode(Kind.REPORT, messages.encode(REPORT))
+    assert isinstance(read, Report)
+    assert read.stay_s is msgspec.UNSET
 
 
 @given(OUTCOMES)
@@ -296,6 +321,9 @@ BAD = [
     Bad(Kind.REPORT, "state", "asleepish"),
     Bad(Kind.REPORT, "cause", "because"),
     Bad(Kind.REPORT, "meters.idle_s", -1),
+    Bad(Kind.REPORT, "stay_s", 299),
+    Bad(Kind.REPORT, "stay_s", 14_401),
+    Bad(Kind.REPORT, "stay_s", "always"),
     Bad(Kind.REPORT, "meters.in_use_s", 1.5),
     Bad(Kind.REPORT, "gauges.cpu_ratio", 1.01),
     Bad(Kind.REPORT, "gauges.watts", -0.1),

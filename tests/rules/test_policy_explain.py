@@ -79,6 +79,22 @@ def test_what_keeps_a_machine_on_by_calendar_people_and_register_is_listed():
     assert told("17:15").keeps_on == ()
 
 
+def test_a_machine_that_could_not_be_woken_again_is_told():
+    """By the register, and by the wakes that are on record."""
+    text = RULES + '[[wake]]\nname = "early"\nselect = { everything = true }\nat = "08:30"\n'
+    assert [reason.why for reason in told("17:15", text, mac=None).keeps_on] == [Why.NOT_WAKEABLE]
+    device, _ = machine()
+    at_ms, policy = london_ms("2026-10-06 17:15"), policy_from(text)
+    assert explain(device, SCHOOL, CLASSES, policy, at_ms, [device]).keeps_on == ()
+    (reason,) = explain(
+        device, SCHOOL, CLASSES, policy, at_ms, [device], woken_in_vain_ms=london_ms("2026-10-06 08:50")
+    ).keeps_on
+    assert str(reason) == (
+        "could not be woken again (it did not answer its last wake, Tue 06 Oct 08:50; "
+        "tried again from Tue 20 Oct 08:50), so it stays on"
+    )
+
+
 def test_a_machine_that_no_rule_selects():
     """Then no rule decides and nothing else is asked."""
     only_lunch = RULES.split('[[rules]]\nname = "evening"')[0]

@@ -36,7 +36,7 @@ def away(name: str = "pc-01", *, at: str = MORNING, mac: bool = True, **more: An
     words = {"state": "off", "idle_state": "14 h", "cause": Cause.RULE, **more}
     device, tracked = machine(name=name, now_ms=london_ms(at), **words)
     address = f"02:00:00:00:00:{int(name[-2:]):02x}"
-    return (structs.replace(device, mac=address) if mac else device), tracked
+    return structs.replace(device, mac=address if mac else None), tracked
 
 
 def relay(**more: Any) -> Machine:

@@ -21,6 +21,7 @@ from caretaker_agent.platforms.logind import (
     LogindInhibited,
     LogindSession,
 )
+from caretaker_agent.platforms.packages import PackageManager
 from caretaker_agent.probe import Event, Look, Probe
 from caretaker_contract.clock import Clock
 from caretaker_contract.messages import Verb
@@ -30,7 +31,7 @@ _WAIT_S = 10.0
 
 
 class Linux:
-    """See the module. `root` is the root of the file systems under /proc, /sys and /run."""
+    """See the module. `root` is the root of the file systems under /proc, /sys, /run and /var."""
 
     def __init__(self, clock: Clock, root: Path = Path("/"), bus_socket: Path = BUS_SOCKET) -> None:
         self._clock = clock
@@ -47,6 +48,7 @@ class Linux:
             sensors.PowerMeter(root),
             sensors.Psys(lambda: self.clocks().awake_s / clock.speed, root),
             sensors.Battery(root),
+            PackageManager(root),
         ]
         display = x11.from_environment(dict(os.environ))
         if display is not None:
@@ -80,8 +82,6 @@ class Linux:
                 print(f"caretaker-agent: cannot tell: {line}", file=sys.stderr)  # noqa: T201
         if look.input_age_s is not None:
             look = look._replace(input_age_s=look.input_age_s * self._clock.speed)
-        if look.inhibited is None and self._logind is None:
-            look = look._replace(inhibited=False)  # nothing on this machine could inhibit
         return look
 
     def act(self, verb: Verb) -> bool:

@@ -78,7 +78,14 @@ class Decide:
             recent_sends_ms=self._ledger.recent_sends(school, now_ms),
             timetable=self._calendars.timetable(school),
             cycles=self._ledger.cycles(school, self._day_start_ms(school, now_ms)),
+            woken_in_vain=self._woken_in_vain(school, now_ms),
         )
+
+    def _woken_in_vain(self, school: str, now_ms: int) -> dict[Address, int]:
+        policy = self._policies.get(school)
+        if policy is None or not policy.wakes or not policy.not_wakeable:
+            return {}
+        return self._ledger.woken_in_vain(school, now_ms - policy.not_wakeable_for_s * 1000)
 
     def _day_start_ms(self, school: str, now_ms: int) -> int:
         zone = zone_of(self._estate.schools[school].time_zone)
