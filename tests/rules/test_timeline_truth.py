@@ -258,6 +258,25 @@ def test_more_metered_than_wall_time_within_a_boot_counts_the_time_on_first():
     assert line == "08:00 on, 08:30 off, 09:00 on"
 
 
+def test_a_clock_set_back_over_a_sleep_says_nothing_of_what_comes_after_it():
+    """Two hours on and a minute asleep by the meters, within one hour on the wall: then it is off."""
+    readings = [
+        Reading(EPOCH, 1, 1, clock_ms("08:00"), IN_USE, 0, 0, 0),
+        Reading(EPOCH, 1, 2, clock_ms("09:00"), OFF, 7200, 0, 60),
+        Reading(EPOCH, 2, 1, clock_ms("12:00"), IN_USE, 7200, 0, 60),
+    ]
+    line = words(timeline(readings, [], clock_ms("08:00"), clock_ms("12:00"), clock_ms("12:00"), SIGHT))
+    assert line == "08:00 on, 09:00 off"
+
+
+def test_an_end_without_a_beginning_says_nothing_where_others_are_known():
+    """Only the first end of all says that the machine was lost already."""
+    world = World().boot("08:00").cut("10:00").mend("10:20")
+    world.line("13:00")
+    world.changes.append(Transition(clock_ms("12:00"), PowerState.LOST, IN_USE, Cause.UNKNOWN, False))
+    assert world.line("13:00", start="08:00") == "08:00 on, 10:02 blind, 10:20 on"
+
+
 def test_while_the_collector_is_down_the_meters_tell_afterwards():
     """Everything was replayed: nothing is blind."""
     world = World().boot("08:00").close_eyes("11:00").open_eyes("13:00")
