@@ -1,4 +1,4 @@
-"""Availability as worked out by hand: each file of `golden/` is a case with its reckoning in its first lines.
+"""Availability as worked out by hand: each file of `golden/availability/` is a case with its reckoning in its first lines.
 
 The simple implementation that walks over every minute has to come to the same."""
 
@@ -14,7 +14,7 @@ from caretaker_rules.availability import Figure, Outage, Wanted, account, faults
 from caretaker_rules.timeline import Stretch, What
 from rules_world import london_ms
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("availability-*.toml"))
+GOLDEN = sorted((Path(__file__).parent / "golden" / "availability").glob("*.toml"))
 SUMS = [name.removesuffix("_ms") for name in account([], [], [], [], [], "until_woken").__struct_fields__]
 KEYS = {"days", "hours", "lessons", "maintenance", "wanted", "user_off", "counted"}
 EXPECTED = {"line", "outages", "low", "likely", "high", "minutes"}

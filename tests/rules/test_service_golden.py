@@ -1,4 +1,4 @@
-"""Hours of service against calendars that were worked out by hand: golden/*.toml, each with its working.
+"""Hours of service against calendars that were worked out by hand: golden/hours/*.toml, each with its working.
 
 The second, minute-by-minute implementation has to agree with them too, so that it is worth comparing with.
 """
@@ -20,7 +20,7 @@ from caretaker_rules.timetable import DayKind, Timetable
 from rules_world import LONDON
 from slow_service import SlowService
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "golden" / "hours"
 FILES = sorted(GOLDEN.glob("*.toml"))
 FIRST, LAST = date(2026, 1, 1), date(2028, 12, 31)
 LEVEL = {"availability_target": 1, "priorities": [], "matrix": []}
