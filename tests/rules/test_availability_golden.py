@@ -85,7 +85,7 @@ def given(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem.removeprefix("availability-"))
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_case_worked_out_by_hand(path: Path) -> None:
     """Minutes, outages, faults and the range; also by the simple implementation."""
     case = tomllib.loads(path.read_text())
