@@ -227,14 +227,8 @@ def test_explain_lists_what_every_figure_came_from(desk: Desk) -> None:
     lines = words(shown.stdout)
     assert "faults (1): what counts once, with all that was down because of it" in lines
     fault = next(line for line in lines if line.startswith("INC-1"))
-    assert (
-        fault
-        == (
-            "INC-1 Wed 2 Sep 10:00 to Thu 3 Sep 07:30 6 h down, pc-001: ash/pc-001 is not heard any more, priority 2 · "
-            "not heard any more"
-        )
-        or "off without a cause" in fault
-    )
+    words_of_it = "6 h down, pc-001: ash/pc-001 is not heard any more, priority 2 · off without a cause"
+    assert fault == f"INC-1 Wed 2 Sep 10:00 to Thu 3 Sep 00:00 {words_of_it}"
     assert "Thu 3 Sep 14:00 to 16:00 ash/ict1 new fans" in lines
     assert "Fri 4 Sep 09:00 to 10:00 1 h" in lines
     told = json.loads(desk.run("explain", "ash", "2026-09", "--json").stdout)
