@@ -17,11 +17,15 @@ from caretaker_collector.settings import (
     load_estate,
     load_estate_and_policies,
     load_policy,
+    load_service,
 )
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.topics import Address
 from caretaker_rules.model import EXEMPT_TAG, EstateFile
 from caretaker_rules.policy import Mode
+from caretaker_rules.service_hours import ServiceClock
+
+SETTINGS = Path(__file__).parent / "settings"
 
 ESTATE = """
 provider = "Borough ICT"
@@ -85,6 +89,41 @@ def test_an_estate_is_joined_from_toml_and_register(folder: Path) -> None:
     assert estate.schools["ash"].rooms[1].lessons is None
     assert estate.devices[Address("ash", "ict1-01")].device_class == "thin_client"
     assert estate.tariffs[0].pence_per_kwh == 25
+
+
+def test_an_estate_has_its_service_levels_and_its_schools_their_changes(folder: Path) -> None:
+    """Named relative to estate.toml; without the key there are none, and no level's name is looked at."""
+    assert load_estate(folder / "estate.toml").service is None
+    (folder / "contract").mkdir()
+    (folder / "contract" / "levels.toml").write_bytes((SETTINGS / "good-service.toml").read_bytes())
+    moves = 'levels = [{ level = "enhanced", starts = 2026-09-16 }]\nrooms ='
+    text = ESTATE.replace("networks =", 'service = "contract/levels.toml"\nnetworks =').replace("rooms =", moves)
+    (folder / "estate.toml").write_text(text)
+    estate = load_estate(folder / "estate.toml")
+    assert estate.service is not None
+    assert [level.name for level in estate.service.levels] == ["transitional", "enhanced"]
+    assert estate.service == load_service(folder / "contract" / "levels.toml")
+    clock = ServiceClock.of(estate.schools["ash"], estate.service)
+    on = [clock.level(day) for day in (date(2026, 9, 15), date(2026, 9, 16))]
+    assert [level.name for level in on if level] == ["transitional", "enhanced"]
+    (folder / "estate.toml").write_text(text.replace('"contract/levels.toml"', '""').replace("enhanced", "platinum"))
+    assert load_estate(folder / "estate.toml").service is None
+
+
+def test_what_a_device_is_behind_is_read_from_the_register(folder: Path) -> None:
+    (folder / "ash.csv").write_text(
+        "device,room,class,behind\nict1-01,ict1,thin_client,files\nfiles,lib,thin_client,\n"
+    )
+    devices = load_estate(folder / "estate.toml").devices
+    assert [device.behind for device in devices.values()] == ["files", None]
+
+
+def test_checking_says_which_levels_are_examples(folder: Path) -> None:
+    levels = (SETTINGS / "good-service.toml").read_text(encoding="utf-8")
+    (folder / "service.toml").write_text(levels.replace('name = "enhanced"', 'name = "enhanced"\nillustrative = true'))
+    checked = check_files([folder / "service.toml"])
+    assert checked.faults == []
+    assert checked.notes == [f"{folder / 'service.toml'}: 2 service levels; examples, nobody's contract: enhanced"]
 
 
 def test_policies_come_by_school_and_remember_their_file(folder: Path) -> None:

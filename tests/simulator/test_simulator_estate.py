@@ -1,13 +1,20 @@
 """The demo's files say what the demo's estate is, and any size of estate can be had."""
 
 from collections import Counter
+from datetime import date
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from caretaker_collector.register import read_register
+from caretaker_collector.settings import check_files, load_estate
 from caretaker_contract.errors import ConfigError
-from caretaker_contract.topics import is_name
-from caretaker_simulator.estate import demo_estate, read_estate, synthetic_fleet, write_demo_estate
+from caretaker_contract.topics import Address, is_name
+from caretaker_rules.service_hours import ServiceClock
+from caretaker_simulator.estate import demo_estate, read_estate, synthetic_fleet, write_demo_estate, write_estate
+
+POLICIES = Path(__file__).parents[2] / "rules" / "policies"
 
 
 def test_written_files_read_back_as_the_same_estate(tmp_path: Path) -> None:
@@ -17,6 +24,28 @@ def test_written_files_read_back_as_the_same_estate(tmp_path: Path) -> None:
     assert path.name == "estate.toml"
     assert read_estate(tmp_path / "demo") == demo_estate()
     assert (tmp_path / "demo" / "policy.toml").read_text() == "# a policy\n"
+
+
+def test_the_demo_with_service_levels_has_a_school_that_changes_in_mid_month(tmp_path: Path) -> None:
+    path = write_demo_estate(tmp_path, POLICIES / "school.toml", POLICIES / "service.toml")
+    checked = check_files([path])
+    assert checked.faults == []
+    assert any("examples, nobody's contract: transitional, enhanced" in note for note in checked.notes)
+    estate = load_estate(path)
+    assert estate.service is not None
+    clock = ServiceClock.of(estate.schools["oak"], estate.service)
+    assert [clock.level(date(2026, 9, day)) for day in (15, 16)] == estate.service.levels
+    assert ServiceClock.of(estate.schools["ash"], estate.service).level(date(2026, 9, 1)) == estate.service.levels[1]
+
+
+def test_what_devices_are_behind_is_written_and_read(tmp_path: Path) -> None:
+    estate = demo_estate()
+    address = Address("oak", "class5-01")
+    estate.devices[address] = structs.replace(estate.devices[address], behind="servers-01")
+    write_estate(tmp_path, estate, "one thin client is behind its server")
+    assert read_estate(tmp_path).devices[address].behind == "servers-01"
+    rows = read_register(tmp_path / "oak-devices.csv", "oak").rows
+    assert {row.device.name: row.device.behind for row in rows if row.device.behind} == {"class5-01": "servers-01"}
 
 
 def test_the_demo_has_a_primary_of_50_and_a_secondary_of_328_with_all_four_classes() -> None:
