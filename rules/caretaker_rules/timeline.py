@@ -17,25 +17,20 @@ first reading of all it is blind; a registered machine that was never heard is b
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from itertools import pairwise
 
 from msgspec import Struct
 
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_rules.intervals import Span, Spans
 from caretaker_rules.model import Transition
-from caretaker_rules.presence import AWAY_STATES, ON_STATES, PLANNED_CAUSES, PresenceSettings
+from caretaker_rules.presence import AWAY_STATES, PLANNED_CAUSES, PresenceSettings
 from caretaker_rules.rollup import ROUNDING_S, Reading, in_order, rising
+from caretaker_rules.told import EVER_MS, Told, made_ms
 
 SLACK_MS = ROUNDING_S * 1000
-SKEW_MS = 1_860_000
-"""A change is stored at the device's time, its reading at the collector's where the clock is minutes off (up to half
-an hour: whole hours are put right for both). So far apart, the two may still be the same report."""
 MISSED_HEARTBEATS = PresenceSettings().missed_heartbeats
-_EVER_MS = 2**62
-_NOT_SEEN = frozenset({PowerState.LOST, PowerState.UNKNOWN})
 
 
 class What(StrEnum):
@@ -81,13 +76,13 @@ def timeline(
         return []
     ordered = in_order(readings)
     chain = rising(ordered)
-    told = _Told(ordered, chain, changes)
+    told = Told(ordered, chain, changes)
     line = _Line(start_ms, until_ms, told, sight, heartbeat_s * 1000)
     if not chain:
-        line.untold(-_EVER_MS, until_ms, What.BLIND)
+        line.untold(-EVER_MS, until_ms, What.BLIND)
         return line.stretches()
-    line.untold(-_EVER_MS, chain[0].at_ms, What.BLIND)
-    first = max(0, bisect_right(chain, start_ms, key=_at_ms) - 1)
+    line.untold(-EVER_MS, chain[0].at_ms, What.BLIND)
+    first = max(0, bisect_right(chain, start_ms, key=made_ms) - 1)
     for at in range(first, len(chain) - 1):
         if chain[at].at_ms >= until_ms:
             break
@@ -96,121 +91,10 @@ def timeline(
     return line.stretches()
 
 
-class _Told:
-    """The stored changes, sorted out: causes of readings, turns without a reading, and what the collector concluded."""
-
-    def __init__(self, ordered: Sequence[Reading], chain: Sequence[Reading], changes: Iterable[Transition]) -> None:
-        self.causes: dict[tuple[str, int, int], Cause] = {}  # of readings that say off or asleep
-        self.turns: list[Transition] = []  # off, asleep and back, of which no reading tells; by time
-        self.concluded: list[tuple[int, int, bool]] = []  # from, until, lost (else unknown); by time, apart
-        once = set(changes)
-        if once:
-            in_time = sorted(once, key=_rank)
-            self._match(ordered, [one for one in in_time if _is_turn(one)])
-            self._conclude([one for one in in_time if _is_concluded(one)], chain)
-        self._inherit(ordered)
-
-    def cause(self, reading: Reading) -> Cause:
-        """Why the machine went, by the reading that says so."""
-        return self.causes.get((reading.epoch, reading.boot, reading.seq), Cause.UNKNOWN)
-
-    def goodbye_within(self, from_ms: int, until_ms: int) -> Transition | None:
-        """The last goodbye in a span of which no reading tells."""
-        for turn in reversed(self.turns):
-            if from_ms < turn.at_ms <= until_ms and turn.to_state in AWAY_STATES:
-                return turn
-        return None
-
-    def _match(self, ordered: Sequence[Reading], turns: list[Transition]) -> None:
-        """Each turn to the reading of the same report: at the same moment, else the nearest within `SKEW_MS`."""
-        if not turns:
-            return
-        there: dict[tuple[int, PowerState], Reading] = {}
-        before: Reading | None = None
-        for reading in ordered:
-            away = reading.state in AWAY_STATES
-            if away or before is None or before.boot != reading.boot or before.state in AWAY_STATES:
-                there.setdefault((reading.at_ms, reading.state), reading)
-            before = reading
-        left: list[Transition] = []
-        used: set[tuple[int, PowerState]] = set()
-        for turn in turns:
-            key = (turn.at_ms, turn.to_state)
-            if key in used:
-                continue
-            reading_then = there.get(key)
-            if reading_then is None:
-                left.append(turn)
-                continue
-            used.add(key)
-            self._note(reading_then, turn.cause)
-        if len(used) < len(there):
-            free = [reading for key, reading in there.items() if key not in used]
-            left = self._match_near(free, left)
-        self.turns = left
-
-    def _match_near(self, free: list[Reading], turns: list[Transition]) -> list[Transition]:
-        """The turns that fit no free reading; each reading takes one turn."""
-        left: list[Transition] = []
-        for turn in turns:
-            near = [
-                reading
-                for reading in free
-                if reading.state is turn.to_state and abs(reading.at_ms - turn.at_ms) <= SKEW_MS
-            ]
-            if not near:
-                left.append(turn)
-                continue
-            reading = min(near, key=lambda one: (abs(one.at_ms - turn.at_ms), one))
-            free.remove(reading)
-            self._note(reading, turn.cause)
-        return left
-
-    def _note(self, reading: Reading, cause: Cause) -> None:
-        if reading.state in AWAY_STATES:
-            self.causes[(reading.epoch, reading.boot, reading.seq)] = cause
-
-    def _inherit(self, ordered: Sequence[Reading]) -> None:
-        """A reading that repeats off or asleep without a change of its own has the cause of the one before."""
-        if not self.causes:
-            return
-        for earlier, later in pairwise(ordered):
-            if later.state in AWAY_STATES and earlier.state is later.state and earlier.boot == later.boot:
-                known = self.causes.get((earlier.epoch, earlier.boot, earlier.seq))
-                if known is not None:
-                    self.causes.setdefault((later.epoch, later.boot, later.seq), known)
-
-    def _conclude(self, changes: list[Transition], chain: Sequence[Reading]) -> None:
-        """Spans of lost and unknown. A machine found with a new boot turns unknown: that ends lost and begins nothing.
-
-        The beginning is by the collector's clock and the end by the device's, so an end may come shortly before its own
-        beginning: then the next reading ends it. An end before any beginning says that it was lost already.
-        """
-        begun: Transition | None = None
-        stray_ms = -_EVER_MS  # the last end without a beginning
-        for change in changes:
-            begins = _begins(change)
-            if begun is not None:
-                heard_ms = _next_ms(chain, begun.at_ms) if begins and begun.at_ms - stray_ms <= SKEW_MS else _EVER_MS
-                self._add(begun.at_ms, min(change.at_ms, heard_ms), begun.to_state)
-            elif not begins:
-                if stray_ms == -_EVER_MS and not self.concluded:
-                    self._add(-_EVER_MS, change.at_ms, change.from_state)
-                stray_ms = change.at_ms
-            begun = change if begins else None
-        if begun is not None:
-            heard_ms = _next_ms(chain, begun.at_ms) if begun.at_ms - stray_ms <= SKEW_MS else _EVER_MS
-            self._add(begun.at_ms, heard_ms, begun.to_state)
-
-    def _add(self, from_ms: int, until_ms: int, state: PowerState) -> None:
-        if from_ms < until_ms:
-            self.concluded.append((from_ms, until_ms, state is PowerState.LOST))
-
-
 class _Line:
     """Writes stretches one after the other, each from where the last one ended: so there is no gap and no overlap."""
 
-    def __init__(self, start_ms: int, until_ms: int, told: _Told, sight: Spans, heartbeat_ms: int) -> None:
+    def __init__(self, start_ms: int, until_ms: int, told: Told, sight: Spans, heartbeat_ms: int) -> None:
         self._told = told
         self._sight = sight
         self._heartbeat_ms = heartbeat_ms
@@ -304,7 +188,7 @@ class _Line:
         self.to(until_ms, What.BLIND)
 
 
-def _between(line: _Line, told: _Told, earlier: Reading, later: Reading) -> None:
+def _between(line: _Line, told: Told, earlier: Reading, later: Reading) -> None:
     """What happened between two neighbours."""
     wall_ms = later.at_ms - earlier.at_ms
     if later.epoch != earlier.epoch:
@@ -340,7 +224,7 @@ def _between(line: _Line, told: _Told, earlier: Reading, later: Reading) -> None
     line.metered(later.at_ms)
 
 
-def _over_boot(line: _Line, told: _Told, earlier: Reading, later: Reading, on_ms: int) -> None:
+def _over_boot(line: _Line, told: Told, earlier: Reading, later: Reading, on_ms: int) -> None:
     """Between two boots it was off but for `on_ms`: before that when it crashed, after it when it had said goodbye."""
     if earlier.state in AWAY_STATES:
         cause = told.cause(earlier)
@@ -357,48 +241,9 @@ def _over_boot(line: _Line, told: _Told, earlier: Reading, later: Reading, on_ms
     line.metered(later.at_ms)
 
 
-def _rank(change: Transition) -> tuple[int, bool, bool, str, str, str]:
-    """By time; at one moment what was recorded as planned first, and beginnings before ends."""
-    return (
-        change.at_ms,
-        not change.planned,
-        not _begins(change),
-        change.from_state.value,
-        change.to_state.value,
-        change.cause.value,
-    )
-
-
-def _begins(change: Transition) -> bool:
-    """Whether the collector concludes here that it does not see the machine."""
-    if change.to_state is PowerState.LOST:
-        return True
-    return change.to_state is PowerState.UNKNOWN and change.from_state is not PowerState.LOST
-
-
-def _is_concluded(change: Transition) -> bool:
-    """Whether lost or unknown begins or ends here."""
-    return change.to_state in _NOT_SEEN or change.from_state in _NOT_SEEN
-
-
-def _is_turn(change: Transition) -> bool:
-    """Whether it went, or came back from being off or asleep."""
-    return change.to_state in AWAY_STATES or (change.from_state in AWAY_STATES and change.to_state in ON_STATES)
-
-
-def _next_ms(chain: Sequence[Reading], after_ms: int) -> int:
-    """When the first reading after a moment was made; `_EVER_MS` when there is none."""
-    at = bisect_right(chain, after_ms, key=_at_ms)
-    return chain[at].at_ms if at < len(chain) else _EVER_MS
-
-
-def _at_ms(reading: Reading) -> int:
-    return reading.at_ms
-
-
 def _within(spans: Spans, from_ms: int, until_ms: int) -> Iterator[Span]:
     """What of them lies within."""
-    for begin, end in spans[max(0, bisect_right(spans, (from_ms, _EVER_MS)) - 1) :]:
+    for begin, end in spans[max(0, bisect_right(spans, (from_ms, EVER_MS)) - 1) :]:
         if begin >= until_ms:
             return
         if end > from_ms:
