@@ -34,8 +34,8 @@ FILL = """
 WITH RECURSIVE school (s) AS (SELECT 0 UNION ALL SELECT s + 1 FROM school WHERE s < :schools - 1),
     device (d) AS (SELECT 0 UNION ALL SELECT d + 1 FROM device WHERE d < :devices - 1)
 INSERT INTO device_day (time_ns, school, room, class, device, in_use_s, idle_s, asleep_s, off_s, blind_s, boots,
-    energy_wh, owed_s, maintained_s, available_s, down_s, unseen_s, lesson_s, lesson_available_s, lesson_down_s, lesson_unseen_s,
-    faults)
+    energy_wh, owed_s, maintained_s, available_s, down_s, unseen_s, lesson_s, lesson_available_s, lesson_down_s,
+    lesson_unseen_s, faults)
 SELECT :time_ns, printf('school-%03d', s), printf('room-%02d', d / :per_room), 'desktop', printf('pc-%03d', d),
     18000, 7200, 0, 61200, 0, 1, 640.5, 32400, 0, 32400 - (s * 7 + d * 13) % 600, (s * 7 + d * 13) % 600, 0,
     18000, 18000 - (s + d) % 300, (s + d) % 300, 0, (s * 7 + d * 13) % 600 > 500
