@@ -205,7 +205,7 @@ class Bench:
 
     @property
     def book(self) -> SlaBook:
-        return self.rollup._book
+        return self.rollup.book
 
     async def row(self, first: str, last: str) -> Row:
         """The school's sums from one midnight to another."""

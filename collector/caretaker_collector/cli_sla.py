@@ -22,8 +22,8 @@ from caretaker_collector.cli_base import (
     fail,
     settings_of,
 )
-from caretaker_collector.owed_days import OwedDays
 from caretaker_collector.records import recorded_before
+from caretaker_collector.service_calendar import ServiceCalendars
 from caretaker_collector.settings import load_estate
 from caretaker_collector.sla_book import Reckoned, SlaBook, Stated, rows
 from caretaker_collector.stages.watch import sight, watched_since_ms
@@ -199,7 +199,7 @@ def _with(config: str | None, work: Callable[[Tools], Awaitable[T]], writes: boo
     async def answer() -> tuple[Tools, T]:
         store = open_store(settings.store, folder)
         try:
-            book = SlaBook(db, store, estate, OwedDays(db, estate, Path(settings.estate).parent))
+            book = SlaBook(db, store, estate, ServiceCalendars(estate, Path(settings.estate).parent))
             tools = Tools(estate, db, store, book, collector_now(db))
             return tools, await work(tools)
         finally:

@@ -20,9 +20,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 import structlog
 
-from caretaker_collector.owed_days import OwedDays
+from caretaker_collector.owed_days import OwedDays, tags_of
 from caretaker_collector.points import clock_error_ms, tags
 from caretaker_collector.receiver import retrying
+from caretaker_collector.service_calendar import ServiceCalendars
 from caretaker_collector.sla_book import SlaBook
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
@@ -85,8 +86,9 @@ class DayRollup:
         self._estate = estate
         self._recorder = recorder
         self._clock = clock
-        self._owed = OwedDays(db, estate, folder)
-        self._book = SlaBook(db, store, estate, self._owed)
+        calendars = ServiceCalendars(estate, folder)
+        self._owed = OwedDays(db, estate, calendars)
+        self.book = SlaBook(db, store, estate, calendars)
 
     async def run(self) -> None:
         """Until cancelled. A store that is down leaves the marks where they are."""
@@ -103,8 +105,7 @@ class DayRollup:
 
         Then months that were stated and whose days came out otherwise get a revision.
         """
-        for name, day, since_ms in await self._owed.due(now_ms):
-            self._recorder.mark_day(name, day.isoformat(), since_ms)
+        await self._owed.mark_due(now_ms, self._recorder.mark_day)
         done = 0
         for school, text, since_ms in self._db.execute(
             "SELECT school, day, since_ms FROM dirty_days ORDER BY since_ms"
@@ -123,7 +124,7 @@ class DayRollup:
                 self._recorder.mark_day(school, text, since_ms)
                 raise
             done += 1
-        for revision in await self._book.revise(now_ms):
+        for revision in await self.book.revise(now_ms):
             log.warning(
                 "a stated month was revised", school=revision.school, month=revision.month, reason=revision.reason
             )
@@ -139,46 +140,49 @@ class DayRollup:
             by_device.setdefault(point.tags[3], []).append(reading_of(point))
         # Devices without a reading on this day may have been off all through it.
         devices = by_device.keys() | {a.device for a in self._estate.devices if a.school == school}
+        today = local(now_ms, zone).date()
         owed = await self._owed.begin(self._store, school, day, start_ms, until_ms)
         points: list[Point] = []
         for count, device in enumerate(sorted(devices)):
             if count % 50 == 49:
                 await asyncio.sleep(0)  # let messages through
             readings = by_device.get(device, [])
-            self._keep_ends(school, device, day, readings)
+            self._keep_ends(school, device, day, readings, today)
             around = [*self._neighbours(school, device, day), *readings]
             address = Address(school, device)
-            registered = self._estate.devices.get(address) if owed is not None and self._reports(address) else None
-            if (around or registered) and until_ms > start_ms:
-                point = self._point(address, start_ms, around, until_ms)
-                if owed is not None and registered is not None:
-                    point.fields.update(owed.fields(registered, around))
+            served = owed.device(self._estate, address) if owed is not None else None
+            if (around or served) and until_ms > start_ms:
+                labels = tags(self._estate, address) if served is None else tags_of(served)
+                point = self._point(labels, start_ms, around, until_ms)
+                if owed is not None and served is not None:
+                    point.fields.update(owed.fields(served, around))
                 points.append(point)
         if owed is not None:
-            await self._owed.keep(self._store, owed, points)
+            self._owed.keep(owed)
+            points += owed.moved(points)
         refused = await self._store.write(points)
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)
+        if owed is not None:
+            self._owed.amend(owed, points)
 
     def _zone(self, school: str) -> ZoneInfo:
         known = self._estate.schools.get(school)
         return ZoneInfo(known.time_zone if known else "UTC")
 
-    def _reports(self, address: Address) -> bool:
-        """Whether anything is to be heard of it, by its class."""
-        device = self._estate.devices.get(address)
-        device_class = self._estate.classes.get(device.device_class) if device else None
-        return device_class is None or device_class.agent
-
-    def _keep_ends(self, school: str, device: str, day: date, readings: list[Reading]) -> None:
-        """Note the day's first and last reading; when the first is news, the days back to the one before are due."""
+    def _keep_ends(self, school: str, device: str, day: date, readings: list[Reading], today: date) -> None:
+        """Note the day's first and last reading. When the first is news, the days back to the one before are due; when
+        the last is, those up to the next one that are there already: what they began with is another thing now."""
         if not readings:
             return
         first, last = min(readings, key=by_time), max(readings, key=by_time)
         known = self._db.execute(
-            "SELECT first FROM day_ends WHERE school = ? AND device = ? AND day = ?", (school, device, day.isoformat())
+            "SELECT first, last FROM day_ends WHERE school = ? AND device = ? AND day = ?",
+            (school, device, day.isoformat()),
         ).fetchone()
         self._db.execute(KEEP_ENDS, (school, device, day.isoformat(), _encode(first), _encode(last)))
+        if known is None or _decode(known[1]) != last:
+            self._mark_after(school, device, day, last, today)
         if known is not None and _decode(known[0]) == first:
             return
         before = self._db.execute(
@@ -191,6 +195,18 @@ class DayRollup:
         while due < day:
             self._recorder.mark_day(school, due.isoformat(), first.at_ms)
             due += timedelta(days=1)
+
+    def _mark_after(self, school: str, device: str, day: date, last: Reading, today: date) -> None:
+        if day >= today:
+            return
+        after = self._db.execute(
+            "SELECT min(day) FROM day_ends WHERE school = ? AND device = ? AND day > ?",
+            (school, device, day.isoformat()),
+        ).fetchone()[0]
+        end = min(date.fromisoformat(after) if after else today, today, day + timedelta(days=LONGEST_GAP_DAYS))
+        while day < end:
+            day += timedelta(days=1)
+            self._recorder.mark_day(school, day.isoformat(), last.at_ms)
 
     def _neighbours(self, school: str, device: str, day: date) -> list[Reading]:
         """The last reading before the day and the first one after it, where there are any."""
@@ -205,9 +221,8 @@ class DayRollup:
         ).fetchone()
         return [_decode(row[0]) for row in (before, after) if row is not None]
 
-    def _point(self, address: Address, start_ms: int, readings: list[Reading], until_ms: int) -> Point:
+    def _point(self, labels: tuple[str, str, str, str], start_ms: int, readings: list[Reading], until_ms: int) -> Point:
         spent = rollup.totals(readings, start_ms, until_ms)
-        labels = tags(self._estate, address)
         fields: dict[str, int | float | bool | str] = {
             "in_use_s": spent.in_use_s,
             "idle_s": spent.idle_s,

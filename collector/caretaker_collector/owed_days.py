@@ -8,39 +8,32 @@ the hours and lessons that it was reckoned with, so that a change of level or ca
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct, field
 
 from caretaker_collector import state
-from caretaker_collector.calendars import read_or_doubt, signature_of
 from caretaker_collector.records import recorded_before
+from caretaker_collector.service_calendar import LOOK_BACK_DAYS, Calendar, ServiceCalendars
 from caretaker_collector.stages.watch import sight
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.metrics import FieldValue, Point
+from caretaker_contract.topics import Address
 from caretaker_rules.availability import Outage, Wanted, account
-from caretaker_rules.calendar import Unknown, day_bookings, local, midnight_ms, zone_of
+from caretaker_rules.calendar import local, midnight_ms, zone_of
 from caretaker_rules.intervals import Span, cut, union
 from caretaker_rules.model import Device, Estate, Hold, School, Tracked, Transition
 from caretaker_rules.ports import Store
+from caretaker_rules.presence import AWAY_STATES
 from caretaker_rules.rollup import Reading
 from caretaker_rules.service import ServiceLevel
-from caretaker_rules.service_hours import ServiceClock
-from caretaker_rules.sla import month_days
 from caretaker_rules.timeline import timeline
-from caretaker_rules.timetable import Timetable
 
-LOOK_BACK_DAYS = 60
-"""How long before a day the last word of a machine may lie, for what was needed since to count."""
-AHEAD_DAYS = 62
-"""How far beyond a month its calendar is read: clocks of its last incidents run on."""
 CHECK_DAYS = 400
 """How far back days are looked at again when a level or a calendar has changed."""
-MOST_CALENDARS = 32
 _DAY = timedelta(days=1)
 FIELDS = (
     "owed_s",
@@ -56,42 +49,11 @@ FIELDS = (
 )
 """What is reckoned here of `device_day`."""
 
+Mark = Callable[[str, str, int], None]
+"""Marks a day of a school as due, since a moment."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_change = msgspec.msgpack.Decoder(Transition).decode
 _decode_tracked = msgspec.msgpack.Decoder(Tracked).decode
-
-
-class Calendar(Struct):
-    """A school's hours of service and lessons, for one month and what surrounds it."""
-
-    school: School
-    clock: ServiceClock
-    timetable: Timetable
-    _lessons: dict[tuple[str, date], list[Span]] = field(default_factory=dict)
-
-    def lessons(self, room: str, day: date) -> list[Span]:
-        """Lessons and bookings of a room on a local day; none when the room or its calendar is not known."""
-        key = (room, day)
-        found = self._lessons.get(key)
-        if found is None:
-            known = next((each for each in self.school.rooms if each.name == room), None)
-            booked = day_bookings(known, self.school, day, self.timetable) if known else []
-            found = [] if isinstance(booked, Unknown) else [(each.from_ms, each.until_ms) for each in booked]
-            self._lessons[key] = found
-        return found
-
-    def stamp(self, day: date) -> str:
-        """A short hash of what figures of this day depend on beside the events."""
-        level = self.clock.level(day)
-        start_ms, end_ms = midnight_ms(day, self.clock.zone), midnight_ms(day + _DAY, self.clock.zone)
-        lessons = [self.lessons(room.name, day) for room in self.school.rooms]
-        made_of = [
-            level.name if level else "",
-            level.user_off if level else "",
-            self.clock.owed(start_ms, end_ms),
-            lessons,
-        ]
-        return hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()[:8]
 
 
 class OwedDay(Struct, kw_only=True):
@@ -101,25 +63,44 @@ class OwedDay(Struct, kw_only=True):
     day: date
     start_ms: int
     until_ms: int
-    level: ServiceLevel
+    level: ServiceLevel | None  # None: it had one when it was reckoned before
     calendar: Calendar
+    old: dict[str, list[Point]]  # what the store has of the day, by device
     owed: list[Span]  # this and what follows from LOOK_BACK_DAYS before the day on
     seen: list[Span]
     maintenance: list[Hold]
     wanted: dict[str, list[Wanted]]
     changes: dict[str, list[Transition]]
-    before: dict[str, Transition]  # the last change before the day
+    before: dict[str, list[Transition]]  # the last change before the day, and the last one that told of going off
     heartbeats_s: dict[str, int]
     outages: list[tuple[str, Outage]] = field(default_factory=list)
+
+    def device(self, estate: Estate, address: Address) -> Device | None:
+        """The device as the register has it, or as it had it when the day was first reckoned; None: never."""
+        known = estate.devices.get(address)
+        if known is None:
+            for point in self.old.get(address.device, ()):
+                if point.fields.get("owed_s"):
+                    _, room, device_class, name = point.tags
+                    return Device(school=self.school, name=name, room=room, device_class=device_class)
+        return known
+
+    def moved(self, points: Sequence[Point]) -> list[Point]:
+        """Noughts for what the store has of these devices under another room or class, so that none counts twice."""
+        now = {point.tags[3]: point.tags for point in points}
+        return [
+            Point("device_day", old.time_ns, old.tags, {name: value * 0 for name, value in old.fields.items()})
+            for device, rows in self.old.items()
+            for old in rows
+            if device in now and old.tags != now[device]
+        ]
 
     def fields(self, device: Device, readings: Sequence[Reading]) -> dict[str, FieldValue]:
         """The owed fields of a device, from the readings of its day and the neighbours of these; keeps its outages."""
         earlier = [reading.at_ms for reading in readings if reading.at_ms < self.start_ms]
         oldest_ms = self.start_ms - LOOK_BACK_DAYS * 86_400_000
         begin_ms = max(max(earlier, default=self.start_ms), oldest_ms)
-        changes = self.changes.get(device.name, [])
-        if device.name in self.before:
-            changes = [self.before[device.name], *changes]
+        changes = [*self.before.get(device.name, ()), *self.changes.get(device.name, ())]
         line = timeline(
             readings,
             changes,
@@ -141,7 +122,7 @@ class OwedDay(Struct, kw_only=True):
             union(kept),
             lessons,
             self.wanted.get(device.name, ()),
-            self.level.user_off,
+            self.level.user_off if self.level else "until_woken",
             (self.start_ms, self.until_ms),
         )
         self.outages += [(device.name, outage) for outage in found.outages]
@@ -172,11 +153,10 @@ def _whole(total_ms: int, parts_ms: Sequence[int]) -> list[int]:
 class OwedDays:
     """Makes `OwedDay`s, keeps what comes of them, and says which days are due."""
 
-    def __init__(self, db: sqlite3.Connection, estate: Estate, folder: Path) -> None:
+    def __init__(self, db: sqlite3.Connection, estate: Estate, calendars: ServiceCalendars) -> None:
         self._db = db
         self._estate = estate
-        self._folder = folder
-        self._calendars: dict[tuple[str, date], tuple[tuple[object, ...], Calendar]] = {}
+        self._calendars = calendars
         self._signatures: dict[str, str] = {}
 
     @property
@@ -184,33 +164,21 @@ class OwedDays:
         """Those that have a service level."""
         return list(self._estate.schools.values()) if self._estate.service is not None else []
 
-    async def calendar(self, school: School, day: date) -> Calendar:
-        """Hours and lessons around the month of a day; read again when one of the school's files has changed."""
-        first, last = month_days(f"{day:%Y-%m}")
-        signature = signature_of(school, self._folder)
-        known = self._calendars.get((school.name, first))
-        if known is None or known[0] != signature:
-            span = (first - timedelta(days=LOOK_BACK_DAYS + 1), last + timedelta(days=AHEAD_DAYS))
-            read = await asyncio.to_thread(read_or_doubt, school, self._folder, *span)
-            clock = ServiceClock.of(school, self._estate.service, read.timetable)
-            known = (signature, Calendar(school, clock, read.timetable))
-            while len(self._calendars) >= MOST_CALENDARS:
-                del self._calendars[next(iter(self._calendars))]
-            self._calendars[school.name, first] = known
-        return known[1]
-
     async def begin(self, store: Store, name: str, day: date, start_ms: int, until_ms: int) -> OwedDay | None:
         """What the day's reckoning needs; None when the school has no level on it. Unavailable: the store."""
         school = self._estate.schools.get(name)
         if school is None or self._estate.service is None or until_ms <= start_ms:
             return None
-        calendar = await self.calendar(school, day)
+        calendar = await self._calendars.around(school, day)
         level = calendar.clock.level(day)
-        if level is None:
+        if level is None and not self._is_reckoned(name, day):
             return None
         changes: dict[str, list[Transition]] = {}
         for point in await store.read("transition", start_ms, until_ms, school=name):
             changes.setdefault(point.tags[3], []).append(change_of(point))
+        old: dict[str, list[Point]] = {}
+        for point in await store.read("device_day", start_ms, start_ms + 1, school=name):
+            old.setdefault(point.tags[3], []).append(point)
         oldest_ms = start_ms - LOOK_BACK_DAYS * 86_400_000
         return OwedDay(
             school=name,
@@ -219,21 +187,33 @@ class OwedDays:
             until_ms=until_ms,
             level=level,
             calendar=calendar,
+            old=old,
             owed=calendar.clock.owed(oldest_ms, until_ms),
             seen=sight(self._db, oldest_ms, until_ms),
             maintenance=list(recorded_before(self._db, name, oldest_ms, until_ms)),
             wanted=self._wanted(name, oldest_ms, until_ms),
             changes=changes,
-            before=self._before(name, day),
+            before=self._before(name, day, old.keys() | {a.device for a in self._estate.devices if a.school == name}),
             heartbeats_s=self._heartbeats(name),
         )
 
-    def _before(self, school: str, day: date) -> dict[str, Transition]:
-        rows = self._db.execute(
-            "SELECT device, last, max(day) FROM day_changes WHERE school = ? AND day < ? GROUP BY device",
-            (school, day.isoformat()),
-        )
-        return {device: _decode_change(last) for device, last, _ in rows}
+    def _is_reckoned(self, school: str, day: date) -> bool:
+        """Whether a day has owed figures already: one that has lost its level since gets noughts."""
+        query = "SELECT 1 FROM day_stamps WHERE school = ? AND day = ?"
+        return self._db.execute(query, (school, day.isoformat())).fetchone() is not None
+
+    def _before(self, school: str, day: date, devices: Iterable[str]) -> dict[str, list[Transition]]:
+        found: dict[str, list[Transition]] = {}
+        for column in ("last", "went"):
+            query = (
+                f"SELECT {column} FROM day_changes WHERE school = ? AND device = ? AND day < ? "  # noqa: S608
+                f"AND {column} IS NOT NULL ORDER BY day DESC LIMIT 1"
+            )
+            for device in devices:
+                row = self._db.execute(query, (school, device, day.isoformat())).fetchone()
+                if row is not None:
+                    found.setdefault(device, []).append(_decode_change(row[0]))
+        return found
 
     def _heartbeats(self, school: str) -> dict[str, int]:
         rows = self._db.execute("SELECT device, tracked FROM devices WHERE school = ?", (school,))
@@ -252,14 +232,9 @@ class OwedDays:
             found.setdefault(device, []).append(Wanted(needed_ms, asked_ms or None))
         return found
 
-    async def keep(self, store: Store, owed: OwedDay, points: Sequence[Point]) -> None:
-        """Write the day's outages, its last changes and its stamp; in a stated month also which devices it amends.
-
-        Call it before `points`, the day's new ones, are stored, as it compares them with those that are. Unavailable:
-        the store, and nothing was written.
-        """
+    def keep(self, owed: OwedDay) -> None:
+        """Write the day's outages, its last changes and its stamp."""
         text = owed.day.isoformat()
-        amended = await self._amended(store, owed, points) if self._is_stated(owed.school, owed.day) else []
         outages = [
             (
                 owed.school,
@@ -273,49 +248,46 @@ class OwedDays:
             )
             for device, each in owed.outages
         ]
-        last = [
-            (owed.school, device, text, _encode(max(changes, key=lambda change: change.at_ms)))
-            for device, changes in owed.changes.items()
-        ]
+        last = [(owed.school, device, text, *last_of(changes)) for device, changes in owed.changes.items()]
         self._db.execute("BEGIN IMMEDIATE")
         try:
             self._db.execute("DELETE FROM outages WHERE school = ? AND day = ?", (owed.school, text))
             self._db.executemany("INSERT OR REPLACE INTO outages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", outages)
-            self._db.executemany("INSERT OR REPLACE INTO day_changes VALUES (?, ?, ?, ?)", last)
+            self._db.executemany("INSERT OR REPLACE INTO day_changes VALUES (?, ?, ?, ?, ?)", last)
             self._db.execute(
                 "INSERT OR REPLACE INTO day_stamps VALUES (?, ?, ?)", (owed.school, text, owed.calendar.stamp(owed.day))
-            )
-            self._db.executemany(
-                "INSERT OR IGNORE INTO amended VALUES (?, ?, ?)", [(owed.school, text, device) for device in amended]
             )
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
 
-    def _is_stated(self, school: str, day: date) -> bool:
-        query = "SELECT 1 FROM stated WHERE school = ? AND month = ?"
-        return self._db.execute(query, (school, f"{day:%Y-%m}")).fetchone() is not None
+    def amend(self, owed: OwedDay, points: Sequence[Point]) -> None:
+        """Note the devices whose figures of a stated month are not what they were.
 
-    async def _amended(self, store: Store, owed: OwedDay, points: Sequence[Point]) -> list[str]:
-        """Devices whose owed figures of this day are not what they were."""
-        old = await store.read("device_day", owed.start_ms, owed.start_ms + 1, school=owed.school)
-        before = {point.tags[3]: _figures(point) for point in old}
-        return [point.tags[3] for point in points if _figures(point) != before.get(point.tags[3])]
-
-    async def due(self, now_ms: int) -> list[tuple[str, date, int]]:
-        """Days that no report has made due: those that have passed, that maintenance or a change of settings touches.
-
-        Each with the moment since when it is. Whoever asks has to mark them.
+        Call it when the new points are stored: who states the month from now on states it with them.
         """
-        found: list[tuple[str, date, int]] = []
-        for school in self.schools:
-            found += self._passed(school, now_ms)
-            found += await self._changed(school, now_ms)
-        found += self._maintained(now_ms)
-        return found
+        stated = "SELECT 1 FROM stated WHERE school = ? AND month = ?"
+        if self._db.execute(stated, (owed.school, f"{owed.day:%Y-%m}")).fetchone() is None:
+            return
+        before = {point.tags: _figures(point) for rows in owed.old.values() for point in rows}
+        self._db.executemany(
+            "INSERT OR IGNORE INTO amended VALUES (?, ?, ?)",
+            [
+                (owed.school, owed.day.isoformat(), point.tags[3])
+                for point in points
+                if _figures(point) != before.get(point.tags)
+            ],
+        )
 
-    def _passed(self, school: School, now_ms: int) -> Iterator[tuple[str, date, int]]:
+    async def mark_due(self, now_ms: int, mark: Mark) -> None:
+        """Mark the days that no report has made due: those that have passed, that maintenance or new settings touch."""
+        for school in self.schools:
+            self._mark_passed(school, now_ms, mark)
+            await self._mark_changed(school, now_ms, mark)
+        self._mark_maintained(now_ms, mark)
+
+    def _mark_passed(self, school: School, now_ms: int, mark: Mark) -> None:
         """The day under way when it begins, and those before it back to the one that was under way at the last look."""
         zone = zone_of(school.time_zone)
         today = local(now_ms, zone).date()
@@ -324,19 +296,17 @@ class OwedDays:
         if known == today.toordinal():
             return
         day = max(date.fromordinal(known), today - timedelta(days=LOOK_BACK_DAYS)) if known else today
-        since_ms = midnight_ms(today, zone)
         while day <= today:
-            yield school.name, day, since_ms
+            mark(school.name, day.isoformat(), midnight_ms(today, zone))
             day += _DAY
         state.save_position(self._db, reader, today.toordinal())
 
-    async def _changed(self, school: School, now_ms: int) -> list[tuple[str, date, int]]:
+    async def _mark_changed(self, school: School, now_ms: int, mark: Mark) -> None:
         """Days that were reckoned with other hours or lessons than they have now."""
         signature = self._signature(school)
         if self._signatures.get(school.name) == signature:
-            return []
+            return
         row = self._db.execute("SELECT signature FROM owed_inputs WHERE school = ?", (school.name,)).fetchone()
-        found: list[tuple[str, date, int]] = []
         if row is not None and row[0] != signature:
             oldest = local(now_ms, zone_of(school.time_zone)).date() - timedelta(days=CHECK_DAYS)
             rows = self._db.execute(
@@ -345,8 +315,8 @@ class OwedDays:
             ).fetchall()
             for text, stamp in rows:
                 day = date.fromisoformat(text)
-                if (await self.calendar(school, day)).stamp(day) != stamp:
-                    found.append((school.name, day, now_ms))
+                if (await self._calendars.around(school, day)).stamp(day) != stamp:
+                    mark(school.name, text, now_ms)
                 await asyncio.sleep(0)
             # What is not of days, such as a target, may change a stated month too: an empty name stands for no device.
             self._db.execute(
@@ -355,14 +325,13 @@ class OwedDays:
             )
         self._db.execute("INSERT OR REPLACE INTO owed_inputs VALUES (?, ?)", (school.name, signature))
         self._signatures[school.name] = signature
-        return found
 
     def _signature(self, school: School) -> str:
         """What changes when the level, the school's settings or one of its files does."""
-        made_of = [self._estate.service, school, signature_of(school, self._folder)]
+        made_of = [self._estate.service, school, self._calendars.signature(school)]
         return hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()[:16]
 
-    def _maintained(self, now_ms: int) -> Iterator[tuple[str, date, int]]:
+    def _mark_maintained(self, now_ms: int, mark: Mark) -> None:
         """Today, where maintenance was recorded or ended since the last look; it never counts for what lies before."""
         seen_ms = state.position(self._db, "maintenance")
         rows = self._db.execute(
@@ -372,13 +341,25 @@ class OwedDays:
         for (name,) in rows:
             school = self._estate.schools.get(name)
             if school is not None and self._estate.service is not None:
-                yield name, local(now_ms, zone_of(school.time_zone)).date(), now_ms
+                mark(name, local(now_ms, zone_of(school.time_zone)).date().isoformat(), now_ms)
         if rows:
             state.save_position(self._db, "maintenance", now_ms)
 
 
+def tags_of(device: Device) -> tuple[str, str, str, str]:
+    """School, room, class and device."""
+    return device.school, device.room, device.device_class, device.name
+
+
 def _figures(point: Point) -> tuple[FieldValue | None, ...]:
     return tuple(point.fields.get(name) for name in FIELDS)
+
+
+def last_of(changes: Sequence[Transition]) -> tuple[bytes, bytes | None]:
+    """The last of a day's changes, and the last one to off or asleep, None when there is none."""
+    in_time = sorted(changes, key=lambda change: change.at_ms)
+    went = [change for change in in_time if change.to_state in AWAY_STATES]
+    return _encode(in_time[-1]), _encode(went[-1]) if went else None
 
 
 def change_of(point: Point) -> Transition:

@@ -15,7 +15,7 @@ import msgspec
 
 from caretaker_collector import rows, state
 from caretaker_collector.day_rollup import KEEP_ENDS, DayRollup, by_time, reading_of
-from caretaker_collector.owed_days import change_of
+from caretaker_collector.owed_days import change_of, last_of
 from caretaker_collector.settings import load_estate
 from caretaker_collector.stores.sqlite import SqliteStore
 from caretaker_contract.clock import Clock
@@ -35,7 +35,7 @@ class Ends:
         self._zones = {school.name: ZoneInfo(school.time_zone) for school in estate.schools.values()}
         self._days: dict[tuple[str, int], str] = {}
         self._readings: dict[_Key, tuple[Reading, Reading]] = {}
-        self._changes: dict[_Key, Transition] = {}
+        self._changes: dict[_Key, list[Transition]] = {}
 
     def note(self, points: Iterable[Point]) -> None:
         """Take in what is about to be stored."""
@@ -48,16 +48,14 @@ class Ends:
             elif point.measurement == "transition":
                 change = change_of(point)
                 key = self._key(point, change.at_ms)
-                known = self._changes.get(key)
-                if known is None or change.at_ms >= known.at_ms:
-                    self._changes[key] = change
+                self._changes.setdefault(key, []).append(change)
 
     def keep(self, db: sqlite3.Connection) -> None:
         """Write them into a state file."""
         db.execute("BEGIN IMMEDIATE")
         ends = [(*key, _encode(first), _encode(last)) for key, (first, last) in self._readings.items()]
         db.executemany(KEEP_ENDS, ends)
-        rows.insert(db, "day_changes", [(*key, _encode(change)) for key, change in self._changes.items()])
+        rows.insert(db, "day_changes", [(*key, *last_of(changes)) for key, changes in self._changes.items()])
         db.execute("COMMIT")
 
     def _key(self, point: Point, at_ms: int) -> _Key:

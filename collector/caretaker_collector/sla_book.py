@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from caretaker_collector import incident_book
-from caretaker_collector.owed_days import OwedDays
+from caretaker_collector.service_calendar import ServiceCalendars
 from caretaker_collector.stages.watch import watched_since_ms
 from caretaker_contract.topics import Address
 from caretaker_rules import sla
@@ -88,15 +88,15 @@ def _row(amounts: Mapping[str, float]) -> Row:
 class SlaBook:
     """Reckons and keeps months. With a `db` that is only read it can reckon."""
 
-    def __init__(self, db: sqlite3.Connection, store: Store, estate: Estate, owed: OwedDays) -> None:
+    def __init__(self, db: sqlite3.Connection, store: Store, estate: Estate, calendars: ServiceCalendars) -> None:
         self._db = db
         self._store = store
         self._estate = estate
-        self._owed = owed
+        self._calendars = calendars
 
     async def clock(self, school: School, day: date) -> ServiceClock:
         """Hours of service around a day."""
-        return (await self._owed.calendar(school, day)).clock
+        return (await self._calendars.around(school, day)).clock
 
     async def reckon(self, school: School, month: str, now_ms: int) -> Reckoned:
         """A month from the store and the state file, up to now. Unavailable: the store."""
@@ -139,8 +139,6 @@ class SlaBook:
                 self._write(found.figure, 1, now_ms, FIRST)
             elif _bare(newest.figure) != _bare(found.figure):
                 self._write(found.figure, newest.revision + 1, now_ms, self._reason(newest.figure, found.figure))
-            # In the same moment as nothing is waiting: what a day's roll-up notes from now on belongs to the next one.
-            self._db.execute("DELETE FROM amended WHERE school = ? AND day LIKE ?", (school.name, f"{month}-%"))
             known = self.stated(school.name, month)
         return found, known
 
@@ -155,6 +153,8 @@ class SlaBook:
             before = self.stated(name, month)
             _, known = await self.state(school, month, now_ms)
             made += known[len(before) :]
+            # By this task alone, in which days are computed: nothing of it can be of a day that is still on its way.
+            self._db.execute("DELETE FROM amended WHERE school = ? AND day LIKE ?", (name, f"{month}-%"))
         return made
 
     def stated(self, school: str, month: str) -> list[Stated]:

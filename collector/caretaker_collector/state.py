@@ -105,7 +105,7 @@ CREATE TABLE IF NOT EXISTS amended (
     school TEXT NOT NULL, day TEXT NOT NULL, device TEXT NOT NULL, PRIMARY KEY (school, day, device)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS day_changes (
-    school TEXT NOT NULL, device TEXT NOT NULL, day TEXT NOT NULL, last BLOB NOT NULL,
+    school TEXT NOT NULL, device TEXT NOT NULL, day TEXT NOT NULL, last BLOB NOT NULL, went BLOB,
     PRIMARY KEY (school, device, day)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS day_stamps (

@@ -10,9 +10,10 @@ import pytest
 from caretaker_collector.day_rollup import DayRollup
 from caretaker_collector.order_book import Scope
 from caretaker_collector.records import make
+from caretaker_collector.sla_book import rows
 from caretaker_contract.clock import Clock
 from caretaker_contract.messages import Cause, PowerState
-from caretaker_rules.model import LevelChange
+from caretaker_rules.model import LevelChange, Term
 from caretaker_rules.repeats import Series
 from rules_world import london_ms
 from sla_world import IN_USE, Bench, level
@@ -219,3 +220,63 @@ async def test_the_parts_of_a_day_add_up_to_what_was_owed(bench: Bench) -> None:
     assert sum(day[name] for name in parts) == day["owed_s"]
     lessons = ("lesson_available_s", "lesson_down_s", "lesson_unseen_s")
     assert sum(day[name] for name in lessons) == day["lesson_s"]
+
+
+async def test_a_late_goodbye_mends_the_days_after_it_too(bench: Bench) -> None:
+    """Off by its user on Monday noon, told only on Thursday: until then it was down on Tuesday and Wednesday."""
+    *told, goodbye = bench.working(MON, off="12:00")
+    await bench.say(*told)
+    bench.infer(f"{MON} 12:05", IN_USE, PowerState.LOST)
+    await bench.roll(f"{MON} 23:00")
+    await bench.roll(f"{TUE} 23:00")
+    await bench.roll(f"{WED} 23:00")
+    assert [round((await bench.day(day))["down_s"] / HOUR) for day in (MON, TUE, WED)] == [4, 8, 8]
+    bench.infer("2026-09-17 07:30", PowerState.LOST, IN_USE)
+    await bench.works("2026-09-17")
+    await bench.say(goodbye)
+    await bench.roll("2026-09-17 20:00")
+    assert [(await bench.day(day))["down_s"] for day in (MON, TUE, WED)] == [0, 0, 0]
+    assert bench.outages() == []
+
+
+async def test_a_machine_that_moves_to_another_room_counts_once(bench: Bench) -> None:
+    await bench.works(MON)
+    await bench.roll(f"{TUE} 00:10")
+    devices = {address: msgspec.structs.replace(device, room="lib") for address, device in bench.estate.devices.items()}
+    estate = msgspec.structs.replace(bench.estate, devices=devices)
+    bench.rollup = DayRollup(bench.db, bench.store, estate, bench.recorder, Clock(), bench.folder)
+    bench.recorder.mark_day("ash", MON, 0)
+    await bench.roll(f"{TUE} 00:20")
+    whole = await bench.row(MON, TUE)
+    assert whole.sums.devices.owed_ms == 8 * HOUR * 1000
+    assert sorted(await rows(bench.store, london_ms(f"{MON} 00:00"), london_ms(f"{TUE} 00:00"), ("room",))) == [
+        ("ict1",),
+        ("lib",),
+    ]
+
+
+async def test_a_machine_that_left_the_register_keeps_what_it_was_owed(bench: Bench) -> None:
+    await bench.works(MON)
+    await bench.roll(f"{TUE} 00:10")
+    estate = msgspec.structs.replace(bench.estate, devices={})
+    bench.rollup = DayRollup(bench.db, bench.store, estate, bench.recorder, Clock(), bench.folder)
+    bench.recorder.mark_day("ash", MON, 0)
+    await bench.roll(f"{TUE} 00:20")
+    assert figures(await bench.day(MON)) == (8, 0, 8, 0, 0, 0)
+
+
+async def test_a_day_that_has_lost_its_level_owes_nothing_any_more(bench: Bench) -> None:
+    await bench.works(MON)
+    await bench.roll(f"{TUE} 00:10")
+    bench.start(terms=[Term(starts=date(2026, 9, 15), ends=date(2026, 12, 18))], closed_days=[date(2026, 9, 14)])
+    await bench.roll(f"{TUE} 00:20")
+    assert figures(await bench.day(MON)) == (0, 0, 0, 0, 0, 0)
+
+
+async def test_days_on_which_the_collector_was_down_are_computed_when_it_is_back(bench: Bench) -> None:
+    await bench.works(MON)
+    await bench.roll(f"{MON} 18:00")
+    bench.start()
+    await bench.roll("2026-09-18 09:00")
+    for day in (TUE, WED, "2026-09-17"):
+        assert (await bench.day(day))["owed_s"] == 8 * HOUR

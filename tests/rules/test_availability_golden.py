@@ -1,4 +1,4 @@
-"""Availability as worked out by hand: each file of `golden/availability/` is a case with its reckoning in its first lines.
+"""Availability as worked out by hand: each file of `golden/availability/` is a case, with its reckoning on top.
 
 The simple implementation that walks over every minute has to come to the same."""
 
