@@ -76,14 +76,19 @@ class OwedDay(Struct, kw_only=True):
     outages: list[tuple[str, Outage]] = field(default_factory=list)
 
     def device(self, estate: Estate, address: Address) -> Device | None:
-        """The device as the register has it, or as it had it when the day was first reckoned; None: never."""
+        """The device as the register has it, or as it had it when the day was first reckoned.
+
+        None: never, or nothing is to be heard of it by its class.
+        """
         known = estate.devices.get(address)
         if known is None:
             for point in self.old.get(address.device, ()):
                 if point.fields.get("owed_s"):
                     _, room, device_class, name = point.tags
                     return Device(school=self.school, name=name, room=room, device_class=device_class)
-        return known
+            return None
+        device_class = estate.classes.get(known.device_class)
+        return known if device_class is None or device_class.agent else None
 
     def moved(self, points: Sequence[Point]) -> list[Point]:
         """Noughts for what the store has of these devices under another room or class, so that none counts twice."""

@@ -18,7 +18,7 @@ from caretaker_collector import incident_book, state
 from caretaker_collector.calendars import Calendars
 from caretaker_collector.ledger import Ledger
 from caretaker_collector.memory import Memory
-from caretaker_collector.pipeline import Batch, Received
+from caretaker_collector.pipeline import Batch, Received, Stage
 from caretaker_collector.settings import load_estate
 from caretaker_collector.stages.alerts import Alerts
 from caretaker_collector.stages.decide import Decide
@@ -52,7 +52,7 @@ class Past:
         ledger = Ledger(db, self._memory, may_command=False)
         self._calendars = Calendars(estate, folder)
         self._decide = Decide(self._memory, ledger, estate, {}, self._calendars)
-        self._stages = [
+        self._stages: list[Stage] = [
             Track(self._memory, PresenceSettings()),
             self._calendars,
             Ready(db, self._memory, self._decide, estate, {}),
