@@ -198,7 +198,7 @@ def main() -> None:
     plain(warm := [school_of(0, 100, switches=False)])
 
     def plain_s(schools: list[Kept]) -> float:
-        return median(timed(lambda: plain(schools)) for _ in range(9))
+        return median(timed(lambda: plain(schools)) for _ in range(25))
 
     del warm
     found = {name: burst(total, name == "switches", plain_s) for name in ("separate", "switches")}
