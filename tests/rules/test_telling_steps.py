@@ -128,6 +128,8 @@ def test_a_channel_that_was_taken_away_is_told_nothing_more() -> None:
     text = msgspec.json.encode(SETTINGS).replace(b'"desk"', b'"new"')
     world.alerts = msgspec.json.decode(text, type=type(SETTINGS))
     assert world.look(at("tue 09:30")) == []
+    world.happens("tue 09:40 reopened 1")
+    assert {telling.channel for telling in world.look(at("tue 15:00"))} == {"new"}
 
 
 def test_without_alert_settings_nobody_is_told_of_anything() -> None:
