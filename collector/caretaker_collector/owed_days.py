@@ -87,8 +87,8 @@ class OwedDay(Struct, kw_only=True):
                     _, room, device_class, name = point.tags
                     return Device(school=self.school, name=name, room=room, device_class=device_class)
             return None
-        device_class = estate.classes.get(known.device_class)
-        return known if device_class is None or device_class.agent else None
+        its_class = estate.classes.get(known.device_class)
+        return known if its_class is None or its_class.agent else None
 
     def moved(self, points: Sequence[Point]) -> list[Point]:
         """Noughts for what the store has of these devices under another room or class, so that none counts twice."""
