@@ -117,7 +117,7 @@ def closed_since(db: sqlite3.Connection, from_ms: int) -> list[Incident]:
 def _folded(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Incident]:
     rows = db.execute(
         "SELECT i.number, l.entry FROM incidents i JOIN incident_log l ON l.uid = i.uid "  # noqa: S608 (our own words)
-        f"WHERE {where} ORDER BY i.number, l.id",
+        f"WHERE {where} ORDER BY +i.number, l.id",  # the plus keeps it from reading all of them in order of number
         values,
     )
     return [
