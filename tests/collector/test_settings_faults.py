@@ -27,12 +27,14 @@ def test_each_mistake_gets_exactly_its_message(name: str) -> None:
 
 
 def test_there_is_a_case_for_every_kind_of_file() -> None:
-    assert {name.partition("-")[0] for name in BAD} >= {"estate", "collector", "agent", "policy"}
+    assert {name.partition("-")[0] for name in BAD} >= {"estate", "collector", "agent", "alerts", "policy"}
     assert len(BAD) > 60
 
 
 def test_good_files_have_no_faults() -> None:
-    checked = check_files([Path("good-estate.toml"), Path("good-collector.toml"), Path("good-agent.toml")])
+    checked = check_files(
+        [Path("good-estate.toml"), Path("good-collector.toml"), Path("good-agent.toml"), Path("good-alerts.toml")]
+    )
     assert checked.faults == []
 
 
