@@ -15,6 +15,7 @@ import typer
 
 from caretaker_collector import (
     cli_calendar,
+    cli_incidents,
     cli_notify,
     cli_orders,
     cli_people,
@@ -65,6 +66,7 @@ cli_savings.register(app)
 cli_sla.register(app)
 cli_notify.register(app)
 cli_stay.register(app)
+cli_incidents.register(app)
 
 
 @app.callback(invoke_without_command=True)

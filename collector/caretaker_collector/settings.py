@@ -301,13 +301,14 @@ class _Check:
 def _size_note(path: Path, estate: Estate) -> str:
     """How much there is to watch, and how many series a time-series database must be ready for."""
     measurements = len({metric.measurement for metric in METRICS} - {"room_ready"})  # that one has a series a room
-    # Incidents are of devices, rooms, schools, or of Caretaker itself.
-    devices = len(estate.devices)
+    devices, schools = len(estate.devices), len(estate.schools)
     rooms = sum(len(school.rooms) for school in estate.schools.values())
+    # Incidents of rooms, of schools and of Caretaker itself are series, too.
+    series = devices * measurements + 2 * rooms + schools + 1
     return (
-        f"{path}: {_count(len(estate.schools), 'school')}, {_count(rooms, 'room')}, {_count(devices, 'device')}; "
-        f"InfluxDB series at most {devices * measurements + 2 * rooms + len(estate.schools) + 1:,} "
-        f"({devices:,} x {measurements} measurements; incidents and lessons of rooms, schools)"
+        f"{path}: {_count(schools, 'school')}, {_count(rooms, 'room')}, {_count(devices, 'device')}; "
+        f"InfluxDB series at most {series:,} "
+        f"({devices:,} x {measurements} measurements, 2 x {_count(rooms, 'room')}, {_count(schools, 'school')}, 1)"
     )
 
 
