@@ -32,6 +32,7 @@ from caretaker_collector.api_types import (
     PauseBody,
     ReportBody,
     ResumeBody,
+    clock_view,
     history_of,
     place_of,
     summary_of,
@@ -39,9 +40,12 @@ from caretaker_collector.api_types import (
 from caretaker_collector.notify import outbox
 from caretaker_collector.tokens import DAY_MS, Token
 from caretaker_contract.errors import ConfigError
+from caretaker_rules import clocks
+from caretaker_rules.calendar import zone_of
 from caretaker_rules.findings import FindingKind
 from caretaker_rules.incidents import Incident, Status, fold
-from caretaker_rules.model import Estate
+from caretaker_rules.model import Estate, School
+from caretaker_rules.service_hours import ServiceClock
 
 log = structlog.get_logger()
 
@@ -175,6 +179,9 @@ class Api:
 
         def act() -> tuple[int, bytes]:
             value: Any = getattr(body, key)
+            value = value.strip() if isinstance(value, str) else value
+            if value == "" and name not in ("acknowledge", "resume"):
+                raise Refused(422, f"The body is not as described: {key} is blank.")
             if name == "merge" and self._seen(value, token) is None:
                 raise Refused(422, f"There is no incident {value} to merge it into.")
             try:
@@ -193,7 +200,7 @@ class Api:
 
         def act() -> tuple[int, bytes]:
             if token.school not in (None, body.school):
-                raise Refused(422, f"{body.school}  no such school.")
+                raise Refused(422, f"{body.school}: no such school.")
             who, now_ms = _who(token, body), self._now_ms()
             try:
                 number = api_actions.report(
@@ -232,9 +239,19 @@ class Api:
         return _raw(status, body)
 
 
-def no_clocks(incident: Incident, now_ms: int) -> tuple[ClockView | None, ClockView | None]:
-    """Where no service level is agreed, no clock runs."""
-    return None, None
+def clocks_by(estate: Estate, hours_of: Callable[[School], ServiceClock | None]) -> Clocks:
+    """The response and the fix clock of an incident; none where no service level is agreed."""
+
+    def look(incident: Incident, now_ms: int) -> tuple[ClockView | None, ClockView | None]:
+        school = estate.schools.get(incident.subject.school)
+        hours = hours_of(school) if school else None
+        if school is None or hours is None:
+            return None, None
+        both = clocks.response(incident, hours, now_ms), clocks.fix(incident, hours, now_ms)
+        response, fix = (clock_view(clock, zone_of(school.time_zone), now_ms) for clock in both)
+        return response, fix
+
+    return look
 
 
 def _raw(status: int, body: bytes) -> Response:
@@ -264,7 +281,8 @@ def _who(token: Token, body: Any) -> str:
 
 
 def _sentence(error: ConfigError) -> str:
-    return "; ".join(" ".join(fault.split()) for fault in error.faults) + "."
+    faults = (fault.replace("  ", ": ", 1) for fault in error.faults)
+    return "; ".join(" ".join(fault.split()) for fault in faults) + "."
 
 
 def _safe(handler: Handler) -> Handler:
