@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caretaker_collector import api_actions, incident_book
+from caretaker_collector import incident_actions, incident_book, people
 from caretaker_collector.api_guard import Guard, Refused, answer, body_of, problem
 from caretaker_collector.api_types import (
     AcknowledgeBody,
@@ -53,13 +53,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 Clocks = Callable[[Incident, int], tuple[ClockView | None, ClockView | None]]
 
 ACTIONS: dict[str, tuple[type[Struct], str, Callable[..., None]]] = {
-    "acknowledge": (AcknowledgeBody, "text", api_actions.acknowledge),
-    "assign": (AssignBody, "to", api_actions.assign),
-    "note": (NoteBody, "text", api_actions.note),
-    "pause": (PauseBody, "text", api_actions.pause),
-    "resume": (ResumeBody, "text", api_actions.resume),
-    "fix": (FixBody, "text", api_actions.fix),
-    "merge": (MergeBody, "into", api_actions.merge),
+    "acknowledge": (AcknowledgeBody, "text", incident_actions.acknowledge),
+    "assign": (AssignBody, "to", incident_actions.assign),
+    "note": (NoteBody, "text", incident_actions.note),
+    "pause": (PauseBody, "text", incident_actions.pause),
+    "resume": (ResumeBody, "text", incident_actions.resume),
+    "fix": (FixBody, "text", incident_actions.fix),
+    "merge": (MergeBody, "into", incident_actions.merge),
 }
 """By the last part of the path: what the body has to be, which of its keys is handed on, and what does it."""
 
@@ -202,14 +202,14 @@ class Api:
             if token.school not in (None, body.school):
                 raise Refused(422, f"{body.school}: no such school.")
             who, now_ms = _who(token, body), self._now_ms()
+            place = "/".join(part for part in (body.school, body.room, body.device) if part)
             try:
-                number = api_actions.report(
-                    self._db, self._estate, body.school, body.room, body.device, body.title, who, now_ms
-                )
+                where = people.scope(self._estate, place)
+                made = incident_actions.report(self._db, self._estate, where, who, body.title, now_ms)
             except ConfigError as error:
                 raise Refused(422, _sentence(error)) from None
-            made = incident_book.one(self._db, number)
-            assert made is not None
+            except sqlite3.IntegrityError:
+                raise Refused(422, "The very same was reported in this millisecond.") from None
             return 201, msgspec.json.encode(self._detail(made))
 
         return self._once(request, token, raw, act)

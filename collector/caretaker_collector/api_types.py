@@ -168,7 +168,7 @@ def clock_view(clock: Clock | None, zone: ZoneInfo, now_ms: int) -> ClockView | 
         allowance_s=clock.allowance_ms // 1000,
         used_s=clock.used_ms // 1000,
         left_s=clock.left_ms // 1000,
-        due_at=stamp(clock.due_ms) if clock.due_ms is not None and not clock.ended_ms else None,
+        due_at=stamp(clock.due_ms) if clock.due_ms is not None and not (clock.ended_ms or clock.paused) else None,
         ended_at=stamp(clock.ended_ms) if clock.ended_ms else None,
         paused=clock.paused,
         late=clock.late,

@@ -15,6 +15,7 @@ import typer
 
 from caretaker_collector import (
     cli_calendar,
+    cli_incidents,
     cli_notify,
     cli_orders,
     cli_people,
@@ -60,6 +61,7 @@ cli_orders.register(app)
 cli_calendar.register(app)
 cli_wake.register(app)
 cli_savings.register(app)
+cli_incidents.register(app)
 cli_notify.register(app)
 
 

@@ -387,7 +387,7 @@ def test_odd_paths_and_filters_are_answered_with_a_sentence(world: World, path: 
 def test_a_method_that_a_path_does_not_take(world: World) -> None:
     """405, and which it takes."""
     answer = world.ask("DELETE", "/api/1/incidents/1")
-    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert (answer.status, set(answer.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
 
 
 def test_every_documented_answer_is_really_given(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,6 +432,7 @@ def test_every_documented_answer_is_really_given(world: World, monkeypatch: pyte
     world.ask("GET", "/api/1/incidents")
     world.ask("GET", "/api/1/incidents/1")
     monkeypatch.undo()
+    world.all = tokens.new(world.db, "fresh", "incidents", None, 1, NOW_MS)
     world.db.execute("ALTER TABLE incidents RENAME TO gone")
     for path, body in [*writes, (merge, {"into": 6})]:
         world.ask("POST", path, body)
