@@ -52,7 +52,7 @@ log = structlog.get_logger()
 Handler = Callable[[Request], Awaitable[Response]]
 Clocks = Callable[[Incident, int], tuple[ClockView | None, ClockView | None]]
 
-ACTIONS: dict[str, tuple[type[Struct], str, Callable[..., None]]] = {
+ACTIONS: dict[str, tuple[type[Struct], str, Callable[..., object]]] = {
     "acknowledge": (AcknowledgeBody, "text", incident_actions.acknowledge),
     "assign": (AssignBody, "to", incident_actions.assign),
     "note": (NoteBody, "text", incident_actions.note),
