@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -381,6 +382,15 @@ def test_odd_paths_and_filters_are_answered_with_a_sentence(world: World) -> Non
     """None of them is a defect."""
     for path, status in PATHS:
         assert world.ask("GET", path).status == status, path
+
+
+def test_a_body_that_never_comes_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow client holds a connection, and not for long."""
+    monkeypatch.setattr(api_guard, "BODY_WITHIN_S", 0.05)
+    head = f"POST /api/1/incidents/1/note HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.all}\r\n"
+    with socket.create_connection(("127.0.0.1", world.port), 10) as slow:
+        slow.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{{".encode())
+        assert slow.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_method_that_a_path_does_not_take(world: World) -> None:

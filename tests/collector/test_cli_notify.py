@@ -51,8 +51,8 @@ def test_a_test_says_of_each_channel_what_came_of_it_and_what_to_do(world: World
     assert result.stdout == (
         "log        file     ok      written\n"
         "gone-hook  webhook  FAILED  it answered 404\n"
-        "chat       teams    FAILED  its address is none that apprise understands; it should begin with workflow:// or "
-        "workflows:// or msteams://\n"
+        "chat       teams    FAILED  its address is none that apprise understands; "
+        "it should begin with workflows:// or workflow://\n"
     )
     assert "take it again from the other side's settings" in result.stderr
     [line] = (world.folder / "told.jsonl").read_text().splitlines()

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from caretaker_collector.api_doc import document
-from caretaker_collector.notify import channels
+from caretaker_collector.notify import by_apprise, channels
 from caretaker_collector.notify.by_webhook import ByWebhook, event_of, read_keys, signatures
 from caretaker_collector.notify.channels import Surroundings, open_channels
 from caretaker_collector.notify.heartbeat import fail_url
@@ -167,3 +167,24 @@ def test_the_address_for_trouble_keeps_its_query() -> None:
     """Healthchecks has none, others do."""
     assert fail_url("https://hc.example/ping/abc") == "https://hc.example/ping/abc/fail"
     assert fail_url("https://hc.example/ping/abc/?a=1") == "https://hc.example/ping/abc/fail?a=1"
+
+
+WORKFLOW = (
+    "workflows/643e69f83c8944438d68119179a10a64/triggers/manual/paths/invoke?api-version=1&sv=1.0&sig=" + "a" * 43
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("teams", f"https://prod-00.westeurope.logic.azure.com:443/{WORKFLOW}"),
+        ("teams", f"https://d1.cd.environment.api.powerplatform.com:443/powerautomate/automations/direct/{WORKFLOW}"),
+        ("slack", "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"),
+    ],
+)
+def test_addresses_are_taken_as_teams_and_slack_show_them(kind: str, url: str) -> None:
+    """Nothing is sent: their own servers cannot be had here."""
+    import apprise
+
+    target = apprise.Apprise.instantiate(url)
+    assert target is not None and target.schema in by_apprise.ALLOWED[kind]
