@@ -193,13 +193,15 @@ def _check_together(file: TomlFile, written: AlertsFile) -> None:
         file.fault(("time_zone",), choose(written.time_zone, sorted(zones), "time zone"), written.time_zone)
     find = written.find
     if find.disk_free_again_ratio > find.disk_full_ratio:
-        wrong = "a disk would be full and all right at once: at most disk_full_ratio"
-        file.fault(("find", "disk_free_again_ratio"), wrong, find.disk_free_again_ratio)
+        given = file.data.get("find", {})
+        key = "disk_free_again_ratio" if "disk_free_again_ratio" in given else "disk_full_ratio"
+        wrong = f"full from {find.disk_full_ratio} on, all right again below {find.disk_free_again_ratio}: give both"
+        file.fault(("find", key), wrong, getattr(find, key))
     for number, escalation in enumerate(written.escalations):
         for place, step in enumerate(escalation.steps):
             if step.when != "unacknowledged" and step.after != "0 s":
-                key = ("escalations", number, "steps", place, "after")
-                file.fault(key, 'only when = "unacknowledged" waits; a clock has its own time', step.after)
+                home: KeyPath = ("escalations", number, "steps", place, "after")
+                file.fault(home, 'only when = "unacknowledged" waits; a clock has its own time', step.after)
     beat = written.heartbeat
     if beat is None:
         return

@@ -5,11 +5,13 @@ replayed after a crash writes the same row again, which changes nothing.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from caretaker_collector.incident_book import Write
+from caretaker_rules.alert_settings import AlertsFile
+from caretaker_rules.alert_steps.digest import Seen, digest, due, ids
 from caretaker_rules.alerting import Telling, Told
 
 WAITING = "waiting"
@@ -49,3 +51,26 @@ def told_of(db: sqlite3.Connection, uids: Sequence[str]) -> list[Told]:
         rows = db.execute(f"SELECT telling FROM tellings WHERE uid IN ({marks})", some)  # noqa: S608 (marks only)
         found.extend(msgspec.json.decode(blob, type=Telling).told for (blob,) in rows)
     return sorted(found, key=lambda told: (told.at_ms, told.uid, told.what, told.channel))
+
+
+def digests(db: sqlite3.Connection, alerts: AlertsFile, seen: Callable[[], Iterable[Seen]], now_ms: int) -> list[Write]:
+    """The statements for the digests whose time has come and that were not written yet. Cheap when there is none.
+
+    `seen` is asked only then: the incidents of all schools and of Caretaker itself, open ones and those fixed lately.
+    """
+    writes: list[Write] = []
+    gathered: list[Seen] | None = None
+    for which in due(alerts, now_ms):
+        missing = [number for number in ids(alerts, which).values() if not _is_written(db, number)]
+        if not missing:
+            continue
+        if gathered is None:
+            gathered = list(seen())
+        for telling in digest(alerts, which, gathered, now_ms):
+            if telling.id in missing:
+                writes += write(telling)
+    return writes
+
+
+def _is_written(db: sqlite3.Connection, number: str) -> bool:
+    return db.execute("SELECT 1 FROM tellings WHERE id = ?", (number,)).fetchone() is not None

@@ -35,7 +35,8 @@ _IMPACTS = {Impact.SCHOOL: "the school is hit", Impact.ROOM: "a room is hit", Im
 def title(incident: Incident, what: What, school: School | None) -> str:
     """One line: "P2 Ashfield: switch ash/sw-1 is cut off (INC-12)"."""
     place = f"{school.title}: " if school else ""
-    return f"{STARTS[what]}{_priority(incident)}{place}{incident.title} ({incident.name})"
+    start = "part of another incident now: " if incident.status is Status.MERGED else STARTS[what]
+    return f"{start}{_priority(incident)}{place}{incident.title} ({incident.name})"
 
 
 def body(incident: Incident, look: Round) -> str:

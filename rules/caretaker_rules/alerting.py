@@ -12,6 +12,7 @@ which takes what is written in `telling`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -23,6 +24,9 @@ from caretaker_rules.incidents import Entry, Incident
 from caretaker_rules.model import Device, DeviceClass, Hold, School, Tracked
 from caretaker_rules.service_hours import ServiceClock
 from caretaker_rules.timetable import NO_TIMETABLE, Timetable
+
+if TYPE_CHECKING:
+    from caretaker_rules.alert_steps.heard import Memory
 
 
 class Pending(Struct, frozen=True, kw_only=True):
@@ -112,6 +116,7 @@ class Round:
     in_service: bool = True  # is it within the school's hours of service
     sees: bool = True  # False: Caretaker cannot see, so nothing begins and nothing ends
     waiting: list[Finding] = field(default_factory=list)  # what is wrong but does not count yet
+    memory: "Memory | None" = None  # what each channel has heard, of `told`: the telling steps share it
 
     @property
     def find(self) -> FindSettings:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from caretaker_collector import cli_orders, state
+from caretaker_collector import cli_orders, incident_book, state
 from caretaker_collector.cli import app
 from caretaker_collector.memory import Entry, save_entries
 from caretaker_collector.numbering import Numberings
@@ -17,6 +17,8 @@ from caretaker_contract.clock import CLOCK_VARIABLE, Clock
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.topics import Address
+from caretaker_rules import incidents
+from caretaker_rules.findings import FindingKind, Subject
 from caretaker_rules.model import Presence, Tracked
 from rules_world import london_ms
 from worlds import World, make_world
@@ -167,3 +169,44 @@ def test_an_answer_reads_as_one_says_it() -> None:
         "machine pc-1, 1 frozen: that one stays on",
         "  none would be asked",
     ]
+
+
+def test_a_silence_is_told_listed_copied_and_ended_like_a_hold_and_counts_what_it_kept_back(world: World) -> None:
+    """It says what it means: nobody is told, and nothing is kept on by it."""
+    made = run(world, "silence", "ash/ict1", "--until", "18:00", "--reason", "new switch", "--by", "engineer")
+    assert made.stdout == ("silence 1: nobody is told of ash/ict1 from Tue 20 Oct 12:00 until 18:00 (new switch)\n")
+    assert made.stderr.splitlines() == [
+        "3 machines; incidents are recorded meanwhile, and told afterwards if they are still open",
+        "take it back with: caretaker end 1",
+    ]
+    db = state.open_state(world.data / "state.db")
+    for uid, subject, at_ms in (
+        ("a", Subject("ash", "ict1"), NOW_MS),
+        ("b", Subject("ash", "", "pc-001"), NOW_MS),
+        ("c", Subject("ash"), NOW_MS),  # of the whole school: wider than the silence
+        ("d", Subject("ash", "ict1"), NOW_MS - 60_000),  # before it began
+    ):
+        opened = incidents.Opened(kind=FindingKind.LOST, subject=subject, title="x", since_ms=at_ms)
+        entry = incidents.Entry(uid=uid, at_ms=at_ms, by="rules", action=incidents.Action.OPENED, opened=opened)
+        incident_book.append(db, entry)
+    assert run(world, "holds").stdout.splitlines() == [
+        "   1  silence      ash/ict1  from Tue 20 Oct 12:00 until 18:00",
+        "      on now; by engineer: new switch",
+        "      2 incidents opened meanwhile",
+    ]
+    copied = run(world, "copy", "1", "--until", "2026-10-21 16:30")
+    assert copied.stdout == (
+        "silence 2: nobody is told of ash/ict1 from Tue 20 Oct 12:00 until Wed 21 Oct 16:30 (new switch)\n"
+    )
+    assert run(world, "end", "1").stdout == "silence 1 of ash/ict1 ended\n"
+
+
+def test_a_silence_may_come_again_each_week(world: World) -> None:
+    """As holds do."""
+    made = run(
+        world, "silence", "ash", "--from", "22:00", "--until", "23:00", "--reason", "patches", "--repeat", "weekly",
+        "--until-date", "2026-12-15",
+    )  # fmt: skip
+    assert made.stdout == (
+        "silence 1: nobody is told of ash each Tuesday 22:00-23:00, 20 Oct to 15 Dec 2026 (patches)\n"
+    )

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from caretaker_collector import people, records, state
+from caretaker_collector import backtest, people, planned, records, state
 from caretaker_collector.ledger import Ledger
 from caretaker_collector.memory import Memory
 from caretaker_collector.order_book import Scope
@@ -18,6 +18,7 @@ from caretaker_rules.decisions import Decision, Verdict
 from caretaker_rules.model import Device, Estate
 from caretaker_rules.reasons import Reason, Why
 from caretaker_rules.repeats import Series
+from caretaker_rules.timetable import NO_TIMETABLE
 from rules_world import CLASSES, LONDON, SCHOOL, london_ms
 
 NOW = "2026-10-20 12:00"
@@ -93,6 +94,20 @@ def test_the_rules_see_a_weekly_record_only_in_its_hours(db: sqlite3.Connection)
     assert in_force(db, "2026-10-27 16:59") == [("maintenance", "desktop")]
     assert in_force(db, "2026-10-27 17:00") == []
     assert in_force(db, "2026-11-10 16:30") == []
+
+
+def test_a_silence_is_seen_by_the_alerts_and_never_by_what_keeps_machines_on(db: sqlite3.Connection) -> None:
+    """The rules, what calls commands back, the feed of what is planned, and a trial on the record do not see it."""
+    make(db, "silence", Scope(school="ash"))
+    assert in_force(db, NOW) == []
+    now_ms = london_ms(NOW)
+    assert planned.planned(db, {"ash": NO_TIMETABLE}, now_ms) == {"ash": []}
+    path = Path(db.execute("PRAGMA database_list").fetchone()[2])
+    assert backtest._from_state(path, now_ms - 86_400_000, now_ms + 86_400_000)[0] == []
+    make(db, "maintenance", Scope(school="ash"))
+    assert in_force(db, NOW) == [("maintenance", None)]
+    alerting = records.in_force(db, now_ms, now_ms, records.ALERTING)
+    assert [hold.kind for hold in alerting] == ["silence", "maintenance"]
 
 
 def test_ending_early_frees_the_room_at_once_and_keeps_the_record(db: sqlite3.Connection) -> None:

@@ -27,12 +27,14 @@ def test_each_mistake_gets_exactly_its_message(name: str) -> None:
 
 
 def test_there_is_a_case_for_every_kind_of_file() -> None:
-    assert {name.partition("-")[0] for name in BAD} >= {"estate", "collector", "agent", "policy"}
+    assert {name.partition("-")[0] for name in BAD} >= {"estate", "collector", "agent", "alerts", "policy"}
     assert len(BAD) > 60
 
 
 def test_good_files_have_no_faults() -> None:
-    checked = check_files([Path("good-estate.toml"), Path("good-collector.toml"), Path("good-agent.toml")])
+    checked = check_files(
+        [Path("good-estate.toml"), Path("good-collector.toml"), Path("good-agent.toml"), Path("good-alerts.toml")]
+    )
     assert checked.faults == []
 
 
@@ -71,4 +73,6 @@ def test_checking_tells_how_many_series_the_estate_will_make(tmp_path: Path) -> 
     text = text.replace('name = "ash"', 'name = "ash"\ndevices = "devices.csv"').replace("starts = 2026-09-02\n", "")
     (tmp_path / "estate.toml").write_text(text.replace("ends = 2026-12-18\n", ""))
     (note,) = check_files([tmp_path / "estate.toml"]).notes
-    assert note.endswith("2 schools, 1 room, 2 devices; InfluxDB series at most 9 (2 x 4 measurements, 1 room)")
+    assert note.endswith(
+        "2 schools, 1 room, 2 devices; InfluxDB series at most 15 (2 x 5 measurements, 2 x 1 room, 2 schools, 1)"
+    )

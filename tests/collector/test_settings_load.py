@@ -13,6 +13,7 @@ from caretaker_collector.settings import (
     find_config,
     kind_of,
     load,
+    load_alerts,
     load_collector,
     load_estate,
     load_estate_and_policies,
@@ -190,3 +191,21 @@ def test_a_register_is_checked_although_its_estate_has_faults(tmp_path: Path) ->
     faults = check_files([tmp_path / "estate.toml"]).faults
     assert len(faults) == 2
     assert "6 pairs expected, 5 found" in "\n".join(faults)
+
+
+def test_alert_settings_load_with_their_paths_whole_and_the_example_is_good(tmp_path: Path) -> None:
+    """Paths are those of the file's folder; a severity keeps defaults that are not given."""
+    example = Path(__file__).parents[2] / "rules" / "policies" / "alerts.toml"
+    alerts = load_alerts(example)
+    assert alerts.channels[0].path == str(example.parent / "alerts.log")
+    assert alerts.severities.critical.priorities == [1, 2]
+    assert [rota.name for rota in alerts.rotas] == ["on-call"]
+    (tmp_path / "secret").write_text("key\n")
+    (tmp_path / "alerts.toml").write_text(
+        'default = ["hook"]\n[severities.critical]\ndelay = "1 min"\n'
+        '[[channels]]\nname = "hook"\nkind = "webhook"\nurl = "https://hook.example"\nsecret_file = "secret"\n'
+    )
+    own = load_alerts(tmp_path / "alerts.toml")
+    assert own.channels[0].secret_file == str(tmp_path / "secret")
+    assert (own.severities.critical.delay, own.severities.critical.priorities) == ("1 min", [1, 2])
+    assert kind_of(Path("x.toml"), {"default": [], "channels": []}) == "alerts"

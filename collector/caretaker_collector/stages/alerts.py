@@ -18,6 +18,7 @@ from caretaker_collector import finding_book, incident_book, records, state, tel
 from caretaker_collector.incident_book import Follower, Write
 from caretaker_collector.memory import Memory
 from caretaker_collector.pipeline import Batch
+from caretaker_collector.stages.ready import LATE_MS
 from caretaker_collector.stages.wake import NO_POLICY
 from caretaker_contract.errors import Unavailable
 from caretaker_rules.alert_settings import AlertsFile, FindSettings, ms
@@ -43,6 +44,8 @@ LOOK_AGAIN_MS = 60_000
 """How long what stands in the books of wakes and crashes is good for: they change seldom, and reading all is dear."""
 BOOKING_MS = 600_000
 """How long a calendar's word counts before it is asked again: feeds change during the day."""
+RECORDED_MS = LATE_MS + 600_000
+"""So long after a lesson began its readiness is on record, or never will be."""
 WAKES_BACK_MS = 12 * 3_600_000
 """A wake that was asked for longer ago is not waited for any more."""
 KEEP_CLOSED_MS = 4 * 86_400_000
@@ -89,6 +92,7 @@ class Alerts:
         self._clocks: dict[str, tuple[Timetable, ServiceClock]] = {}
         self._bookings: dict[tuple[str, str], tuple[int, int, Booked | None]] = {}  # from when until when it is good
         self._unpointed: list[tuple[int, Entry, Incident]] = []  # changes of which no point is known to be kept
+        self._readiness: dict[tuple[str, str], tuple[int, tuple[int, int] | None]] = {}  # of which lesson, and what
         self._books: _Books | None = None
         self._news: set[str] = set()  # schools with an incident that was just written, so has a number to tell by now
         self._failed: dict[str, str] = {}  # by school
@@ -226,7 +230,7 @@ class Alerts:
                 find=self._find,
                 seen_since_ms=connected_ms,
                 lessons=lessons,
-                ready=self._ready(name, lessons),
+                ready=self._ready(name, lessons, now_ms),
                 cannot_wake=books.cannot_wake.get(name, {}),
                 overdue=books.overdue.get(name, {}),
                 crashes=books.crashes.get(name, {}),
@@ -292,16 +296,22 @@ class Alerts:
                 found[room.name] = known[2]
         return found
 
-    def _ready(self, school: str, lessons: Mapping[str, Booked]) -> dict[str, tuple[int, int]]:
+    def _ready(self, school: str, lessons: Mapping[str, Booked], now_ms: int) -> dict[str, tuple[int, int]]:
         """How many machines of each room with a lesson were on as it began, where that was recorded."""
         found: dict[str, tuple[int, int]] = {}
         for room, lesson in lessons.items():
-            row = self._db.execute(
-                "SELECT ready, total FROM readiness WHERE school = ? AND room = ? AND lesson_ms = ?",
-                (school, room, lesson.from_ms),
-            ).fetchone()
-            if row is not None:
-                found[room] = row
+            key = (school, room)
+            known = self._readiness.get(key)
+            if known is None or known[0] != lesson.from_ms:
+                row = self._db.execute(
+                    "SELECT ready, total FROM readiness WHERE school = ? AND room = ? AND lesson_ms = ?",
+                    (*key, lesson.from_ms),
+                ).fetchone()
+                if row is None and now_ms - lesson.from_ms < RECORDED_MS:
+                    continue  # it may still come
+                known = self._readiness[key] = (lesson.from_ms, row)
+            if known[1] is not None:
+                found[room] = known[1]
         return found
 
 

@@ -13,7 +13,7 @@ The memory is what was told, nothing else. So a restart neither repeats nor lose
 from collections import defaultdict
 
 from caretaker_rules.alert_settings import AlertsFile, Severity, ms
-from caretaker_rules.alert_steps.heard import RANK, Heard, Memory
+from caretaker_rules.alert_steps.heard import RANK, Heard, Memory, memory_of
 from caretaker_rules.alert_steps.tell import Item, tell
 from caretaker_rules.alerting import Round, What
 from caretaker_rules.incidents import Incident, Status
@@ -28,7 +28,7 @@ def deduplicate(look: Round) -> None:
     """Write the news that is due into `look.telling`."""
     if look.alerts is None:
         return
-    memory = Memory(look.told)
+    memory = memory_of(look)
     waiting: Waiting = defaultdict(list)
     for incident in look.incidents.values():
         # Its number, which people know it by, is given as it is written: an incident of this very round has none yet.
@@ -45,9 +45,9 @@ def deduplicate(look: Round) -> None:
         if channel not in kinds:  # its settings were taken away since it was told
             continue
         if kinds[channel] in ALONE:
-            tell(look, memory, channel, severity, [item for since, item in news if since <= look.now_ms], one=False)
+            tell(look, channel, severity, [item for since, item in news if since <= look.now_ms], one=False)
         elif _group_is_due(look.alerts, memory.group_ms.get((channel, severity, end)), news, look.now_ms):
-            tell(look, memory, channel, severity, [item for since, item in news if since <= look.now_ms], one=True)
+            tell(look, channel, severity, [item for since, item in news if since <= look.now_ms], one=True)
 
 
 def _begun(look: Round, memory: Memory, incident: Incident, severity: Severity, waiting: Waiting) -> None:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from caretaker_rules import clocks
 from caretaker_rules.alert_settings import AlertsFile, EscalationStep, Severity, ms
 from caretaker_rules.alert_steps.deduplicate import ALONE
-from caretaker_rules.alert_steps.heard import Memory
+from caretaker_rules.alert_steps.heard import Memory, memory_of
 from caretaker_rules.alert_steps.tell import Item, tell
 from caretaker_rules.alerting import Round, What
 from caretaker_rules.calendar import in_hours, zone_of
@@ -32,7 +32,7 @@ def escalate(look: Round) -> None:
     """Write what is overdue into `look.telling`."""
     if look.alerts is None:
         return
-    memory = Memory([*look.told, *(telling.told for telling in look.telling)])
+    memory = memory_of(look)
     due: dict[tuple[str, Severity], list[Item]] = defaultdict(list)
     for incident in look.incidents.values():
         if not incident.open or not incident.number or incident.uid in look.silenced:
@@ -47,13 +47,13 @@ def escalate(look: Round) -> None:
         ):
             for channel in dict.fromkeys(channels):
                 heard = memory.of(incident.uid, channel)
-                told = heard.counts[what] > (heard.ended if what is What.ESCALATED else 0)
+                told = heard.count(what) > (heard.ended if what is What.ESCALATED else 0)
                 if not told and (channel, severity) not in look.quiet:
                     due[channel, severity].append((incident, what))
     kinds = {channel.name: channel.kind for channel in look.alerts.channels}
     for (channel, severity), items in due.items():
         if channel in kinds:
-            tell(look, memory, channel, severity, items, one=kinds[channel] not in ALONE)
+            tell(look, channel, severity, items, one=kinds[channel] not in ALONE)
 
 
 def _steps(look: Round, alerts: AlertsFile, incident: Incident, severity: Severity) -> list[EscalationStep]:
@@ -90,18 +90,36 @@ def _turns(
     look: Round, alerts: AlertsFile, memory: Memory, incident: Incident, steps: list[EscalationStep]
 ) -> list[tuple[What, list[str]]]:
     """What the clocks say, and whom to tell: late takes the place of the warning where that was not told in time."""
-    if look.clock is None:
+    if look.clock is None or incident.priority is None or incident.status is Status.PAUSED:
         return []
-    found: list[tuple[What, list[str]]] = []
-    for clock, warned, late in (
-        (clocks.response(incident, look.clock, look.now_ms), What.ANSWER_WARNED, What.ANSWER_LATE),
-        (clocks.fix(incident, look.clock, look.now_ms), What.WARNED, What.LATE),
+    level = look.clock.level_at(incident.opened_ms)
+    times = next((each for each in level.priorities if each.priority == incident.priority), None) if level else None
+    if times is None:
+        return []
+    knowing, found = memory.knowing(incident.uid), []
+    for clock_of, allowance, warned, late in (
+        (clocks.response, times.respond, What.ANSWER_WARNED, What.ANSWER_LATE),
+        (clocks.fix, times.fix, What.WARNED, What.LATE),
     ):
+        if late is What.ANSWER_LATE and incident.acknowledged_ms:
+            continue
+        # Reckoning a clock is dear. No more of it can be used than has passed; and what is late stays so.
+        if look.now_ms - incident.opened_ms < alerts.warn_ratio * ms(allowance):
+            continue
+        all_late = [*knowing, *_called(look, alerts, steps, late)]
+        if all(memory.of(incident.uid, channel).count(late) for channel in all_late):
+            continue
+        clock = clock_of(incident, look.clock, look.now_ms)
         if clock is None or clock.ended_ms or clock.paused:
             continue
-        what = late if clock.late else warned
-        if clock.late or clock.used_ms >= alerts.warn_ratio * clock.allowance_ms:
-            names = [name for step in steps if step.when == WHENS[what] for name in step.channels]
-            called = [channel for _, channel in alerts.people(names, look.now_ms)]
-            found.append((what, [*memory.knowing(incident.uid), *called]))
+        if clock.late:
+            found.append((late, all_late))
+        elif clock.used_ms >= alerts.warn_ratio * clock.allowance_ms:
+            found.append((warned, [*knowing, *_called(look, alerts, steps, warned)]))
     return found
+
+
+def _called(look: Round, alerts: AlertsFile, steps: list[EscalationStep], what: What) -> list[str]:
+    """The channels that the steps call at this turn of a clock."""
+    names = [name for step in steps if step.when == WHENS[what] for name in step.channels]
+    return [channel for _, channel in alerts.people(names, look.now_ms)]

@@ -1,48 +1,64 @@
 """What each channel has heard of each incident so far, from what was told: the only memory of the telling steps."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from caretaker_rules.alert_settings import Severity
-from caretaker_rules.alerting import Told, What
+from caretaker_rules.alerting import Round, Told, What
 
 RANK = {severity.value: rank for rank, severity in enumerate((Severity.INFO, Severity.IMPORTANT, Severity.CRITICAL))}
-NEWS = (What.OPENED, What.REOPENED, What.GROWN, What.REMINDED)
+NEWS = frozenset((What.OPENED, What.REOPENED, What.GROWN, What.REMINDED))
 """What waits for others of its group."""
-_ONCE_A_RUN = (What.ESCALATED, What.ANSWER_WARNED, What.ANSWER_LATE, What.WARNED, What.LATE)
+BEGINNINGS = frozenset((What.OPENED, What.REOPENED))
+ONCE_A_RUN = frozenset((What.ESCALATED, What.ANSWER_WARNED, What.ANSWER_LATE, What.WARNED, What.LATE))
 
 
 class Heard(Struct):
     """What one channel heard of one incident."""
 
-    counts: Counter[str]
+    counts: dict[str, int] = field(default_factory=dict)
+    opened: int = 0  # how often it was told that it opened, or reopened
+    once: int = 0  # how often of that by an escalation or a clock, at most
+    ended: int = 0  # how often it was told that it is over
     last_ms: int = 0
     rank: int = -1  # of the gravest severity since it began
 
     @property
-    def ended(self) -> int:
-        """How often it was told that it is over."""
-        return self.counts[What.FIXED]
-
-    @property
     def begun(self) -> int:
-        """How often it was told that there is something: of the opening, or by an escalation alone."""
-        opened = self.counts[What.OPENED] + self.counts[What.REOPENED]
-        return max(opened, *(self.counts[what] for what in _ONCE_A_RUN))
+        """How often it was told that there is something: of the opening, or by an escalation or a clock alone."""
+        return max(self.opened, self.once)
 
     @property
     def knows(self) -> bool:
         """Whether it believes that this is open."""
         return self.begun > self.ended
 
+    def count(self, what: str) -> int:
+        """How often it was told this."""
+        return self.counts.get(what, 0)
+
+    def add(self, told: Told) -> None:
+        """Note one more."""
+        count = self.counts[told.what] = self.counts.get(told.what, 0) + 1
+        self.last_ms = max(self.last_ms, told.at_ms)
+        if told.what == What.FIXED:
+            self.ended += 1
+            self.rank = -1
+            return
+        self.rank = max(self.rank, RANK.get(told.severity, -1))
+        if told.what in BEGINNINGS:
+            self.opened += 1
+        elif told.what in ONCE_A_RUN:
+            self.once = max(self.once, count)
+
 
 class Memory:
     """All that was told, by incident and channel, and when each group was last told its news."""
 
     def __init__(self, told: Iterable[Told]) -> None:
-        self._heard: dict[str, dict[str, Heard]] = defaultdict(dict)
+        self._heard: dict[str, dict[str, Heard]] = {}
         self.group_ms: dict[tuple[str, str, bool], int] = {}
         self.begun_ms: dict[str, list[int]] = defaultdict(list)
         for each in told:
@@ -50,11 +66,8 @@ class Memory:
 
     def add(self, told: Told) -> None:
         """Note one more."""
-        heard = self.of(told.uid, told.channel)
-        heard.counts[told.what] += 1
-        heard.last_ms = max(heard.last_ms, told.at_ms)
-        heard.rank = -1 if told.what == What.FIXED else max(heard.rank, RANK.get(told.severity, -1))
-        if told.what in (What.OPENED, What.REOPENED):
+        self.of(told.uid, told.channel).add(told)
+        if told.what in BEGINNINGS:
             self.begun_ms[told.uid].append(told.at_ms)
         if told.what in NEWS or told.what == What.FIXED:
             key = (told.channel, told.severity, told.what == What.FIXED)
@@ -62,11 +75,21 @@ class Memory:
 
     def of(self, uid: str, channel: str) -> Heard:
         """What this channel heard of this incident."""
-        channels = self._heard[uid]
-        if channel not in channels:
-            channels[channel] = Heard(Counter())
-        return channels[channel]
+        channels = self._heard.get(uid)
+        if channels is None:
+            channels = self._heard[uid] = {}
+        heard = channels.get(channel)
+        if heard is None:
+            heard = channels[channel] = Heard()
+        return heard
 
     def knowing(self, uid: str) -> list[str]:
         """Channels that believe that it is open."""
         return [channel for channel, heard in self._heard.get(uid, {}).items() if heard.knows]
+
+
+def memory_of(look: Round) -> Memory:
+    """The memory of this round, made of what was told before it; `tell` adds what it tells."""
+    if look.memory is None:
+        look.memory = Memory(look.told)
+    return look.memory

@@ -42,15 +42,14 @@ def quiet_until(spans: Sequence[str], at_ms: int, zone: ZoneInfo) -> int | None:
 
 
 def _ends(text: str, at_ms: int, zone: ZoneInfo) -> list[int]:
-    """The end of the span if it is on at `at_ms`; at least a minute later, whatever the clock on the wall does."""
-    span, ends = parse_span(text), [at_ms]
-    if in_hours([text], at_ms, zone):
-        moment = local(at_ms, zone)
-        minute = moment.hour * 60 + moment.minute
-        for back, at_min in ((0, minute), (1, minute + DAY_MIN)):
-            day = moment.date() - timedelta(days=back)
-            if day.weekday() in span.days and span.start_min <= at_min < span.end_min:
-                end_day, end_min = day + timedelta(days=span.end_min // DAY_MIN), span.end_min % DAY_MIN
-                ends.append(wall_ms(end_day, time(end_min // 60, end_min % 60), zone, later=True))
-        ends.append(at_ms + 60_000)
-    return ends
+    """When the span ends, if it is on at `at_ms`; later than that, whatever the clock on the wall does."""
+    if not in_hours([text], at_ms, zone):
+        return []
+    span, moment, ends = parse_span(text), local(at_ms, zone), []
+    minute = moment.hour * 60 + moment.minute
+    for back, at_min in ((0, minute), (1, minute + DAY_MIN)):
+        day = moment.date() - timedelta(days=back)
+        if day.weekday() in span.days and span.start_min <= at_min < span.end_min:
+            end_day, end_min = day + timedelta(days=span.end_min // DAY_MIN), span.end_min % DAY_MIN
+            ends.append(wall_ms(end_day, time(end_min // 60, end_min % 60), zone, later=True))
+    return [max(end, at_ms + 1000) for end in ends]

@@ -5,23 +5,24 @@ from collections.abc import Sequence
 
 from caretaker_rules import alert_text
 from caretaker_rules.alert_settings import Severity
-from caretaker_rules.alert_steps.heard import Memory
+from caretaker_rules.alert_steps.heard import memory_of
 from caretaker_rules.alerting import Round, Telling, What
 from caretaker_rules.incidents import Incident
 
 Item = tuple[Incident, What]
 
 
-def tell(look: Round, memory: Memory, channel: str, severity: Severity, items: Sequence[Item], one: bool) -> None:
+def tell(look: Round, channel: str, severity: Severity, items: Sequence[Item], one: bool) -> None:
     """Put what `channel` is to be told into `look.telling`; `one`: in one message."""
     if not items:
         return
+    memory = memory_of(look)
     due_ms = look.quiet.get((channel, severity), look.now_ms)
     ordered = sorted(items, key=lambda item: (item[0].priority or 9, item[0].since_ms, item[0].uid))
     group = one and len(ordered) > 1
     lead = ""
     for incident, what in ordered:
-        counted = memory.of(incident.uid, channel).counts[what]
+        counted = memory.of(incident.uid, channel).count(what)
         number = make_id(incident.uid, what, channel, counted)
         if group:
             whole = not lead
