@@ -104,7 +104,8 @@ class ByTicket:
             return "over before there was a ticket"
         if found is None:
             ticket_book.begin(self._db, self._channel, telling.uid, self._now_ms())
-            title = f"{incident.name}: {one_line(telling.title)}"
+            title = one_line(telling.title)
+            title = title if incident.name in title else f"{incident.name}: {title}"
             found = await self._desk.create(ref, title, lines(telling.body) or title, incident.priority)
             self._keep(telling.uid, found)
             return f"ticket {found.number} opened"
