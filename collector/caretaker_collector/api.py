@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caretaker_collector import api_actions, incident_book
+from caretaker_collector import incident_actions, incident_book, people
 from caretaker_collector.api_guard import Guard, Refused, answer, body_of, problem
 from caretaker_collector.api_types import (
     AcknowledgeBody,
@@ -32,6 +32,7 @@ from caretaker_collector.api_types import (
     PauseBody,
     ReportBody,
     ResumeBody,
+    clock_view,
     history_of,
     place_of,
     summary_of,
@@ -39,23 +40,26 @@ from caretaker_collector.api_types import (
 from caretaker_collector.notify import outbox
 from caretaker_collector.tokens import DAY_MS, Token
 from caretaker_contract.errors import ConfigError
+from caretaker_rules import clocks
+from caretaker_rules.calendar import zone_of
 from caretaker_rules.findings import FindingKind
 from caretaker_rules.incidents import Incident, Status, fold
-from caretaker_rules.model import Estate
+from caretaker_rules.model import Estate, School
+from caretaker_rules.service_hours import ServiceClock
 
 log = structlog.get_logger()
 
 Handler = Callable[[Request], Awaitable[Response]]
 Clocks = Callable[[Incident, int], tuple[ClockView | None, ClockView | None]]
 
-ACTIONS: dict[str, tuple[type[Struct], str, Callable[..., None]]] = {
-    "acknowledge": (AcknowledgeBody, "text", api_actions.acknowledge),
-    "assign": (AssignBody, "to", api_actions.assign),
-    "note": (NoteBody, "text", api_actions.note),
-    "pause": (PauseBody, "text", api_actions.pause),
-    "resume": (ResumeBody, "text", api_actions.resume),
-    "fix": (FixBody, "text", api_actions.fix),
-    "merge": (MergeBody, "into", api_actions.merge),
+ACTIONS: dict[str, tuple[type[Struct], str, Callable[..., object]]] = {
+    "acknowledge": (AcknowledgeBody, "text", incident_actions.acknowledge),
+    "assign": (AssignBody, "to", incident_actions.assign),
+    "note": (NoteBody, "text", incident_actions.note),
+    "pause": (PauseBody, "text", incident_actions.pause),
+    "resume": (ResumeBody, "text", incident_actions.resume),
+    "fix": (FixBody, "text", incident_actions.fix),
+    "merge": (MergeBody, "into", incident_actions.merge),
 }
 """By the last part of the path: what the body has to be, which of its keys is handed on, and what does it."""
 
@@ -175,6 +179,9 @@ class Api:
 
         def act() -> tuple[int, bytes]:
             value: Any = getattr(body, key)
+            value = value.strip() if isinstance(value, str) else value
+            if value == "" and name not in ("acknowledge", "resume"):
+                raise Refused(422, f"The body is not as described: {key} is blank.")
             if name == "merge" and self._seen(value, token) is None:
                 raise Refused(422, f"There is no incident {value} to merge it into.")
             try:
@@ -193,16 +200,16 @@ class Api:
 
         def act() -> tuple[int, bytes]:
             if token.school not in (None, body.school):
-                raise Refused(422, f"{body.school}  no such school.")
+                raise Refused(422, f"{body.school}: no such school.")
             who, now_ms = _who(token, body), self._now_ms()
+            place = "/".join(part for part in (body.school, body.room, body.device) if part)
             try:
-                number = api_actions.report(
-                    self._db, self._estate, body.school, body.room, body.device, body.title, who, now_ms
-                )
+                where = people.scope(self._estate, place)
+                made = incident_actions.report(self._db, self._estate, where, who, body.title, now_ms)
             except ConfigError as error:
                 raise Refused(422, _sentence(error)) from None
-            made = incident_book.one(self._db, number)
-            assert made is not None
+            except sqlite3.IntegrityError:
+                raise Refused(422, "The very same was reported in this millisecond.") from None
             return 201, msgspec.json.encode(self._detail(made))
 
         return self._once(request, token, raw, act)
@@ -232,9 +239,19 @@ class Api:
         return _raw(status, body)
 
 
-def no_clocks(incident: Incident, now_ms: int) -> tuple[ClockView | None, ClockView | None]:
-    """Where no service level is agreed, no clock runs."""
-    return None, None
+def clocks_by(estate: Estate, hours_of: Callable[[School], ServiceClock | None]) -> Clocks:
+    """The response and the fix clock of an incident; none where no service level is agreed."""
+
+    def look(incident: Incident, now_ms: int) -> tuple[ClockView | None, ClockView | None]:
+        school = estate.schools.get(incident.subject.school)
+        hours = hours_of(school) if school else None
+        if school is None or hours is None:
+            return None, None
+        both = clocks.response(incident, hours, now_ms), clocks.fix(incident, hours, now_ms)
+        response, fix = (clock_view(clock, zone_of(school.time_zone), now_ms) for clock in both)
+        return response, fix
+
+    return look
 
 
 def _raw(status: int, body: bytes) -> Response:
@@ -264,7 +281,8 @@ def _who(token: Token, body: Any) -> str:
 
 
 def _sentence(error: ConfigError) -> str:
-    return "; ".join(" ".join(fault.split()) for fault in error.faults) + "."
+    faults = (fault.replace("  ", ": ", 1) for fault in error.faults)
+    return "; ".join(" ".join(fault.split()) for fault in faults) + "."
 
 
 def _safe(handler: Handler) -> Handler:

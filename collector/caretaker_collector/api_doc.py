@@ -21,6 +21,7 @@ _PROBLEMS = {
     415: "The body is not declared to be JSON.",
     422: "Something in the request is not as described.",
     429: "Too many requests; Retry-After says when to try again.",
+    503: "The collector cannot use its state file now; Retry-After says when to try again.",
 }
 _REF = "#/components/schemas/{name}"
 _MEANING = {
@@ -74,14 +75,16 @@ def document() -> bytes:
                 "operationId": "list_incidents",
                 "summary": "Incidents, the newest first.",
                 "parameters": _filters(),
-                "responses": _responses(200, "Some incidents.", ref[api_types.IncidentList], problem, 401, 422, 429),
+                "responses": _responses(
+                    200, "Some incidents.", ref[api_types.IncidentList], problem, 401, 422, 429, 503
+                ),
             },
             "post": {
                 "operationId": "report_incident",
                 "summary": "Tell of something that no rule can see.",
                 "parameters": [once],
                 "requestBody": _body(ref[api_types.ReportBody]),
-                "responses": _responses(201, "It is open.", detail, problem, 400, 401, 403, 413, 415, 422, 429),
+                "responses": _responses(201, "It is open.", detail, problem, 400, 401, 403, 413, 415, 422, 429, 503),
             },
         },
         "/api/1/incidents/{number}": {
@@ -89,12 +92,12 @@ def document() -> bytes:
             "get": {
                 "operationId": "get_incident",
                 "summary": "One incident with its history and clocks.",
-                "responses": _responses(200, "The incident.", detail, problem, 401, 404, 429),
+                "responses": _responses(200, "The incident.", detail, problem, 401, 404, 429, 503),
             },
         },
     }
     for name, (kind, _, _) in api.ACTIONS.items():
-        codes = [400, 401, 403, 404, 409, 413, 415, 422, 429]
+        codes = [400, 401, 403, 404, 409, 413, 415, 422, 429, 503]
         if name == "note":
             codes.remove(409)
         paths[f"/api/1/incidents/{{number}}/{name}"] = {
@@ -160,7 +163,7 @@ def _responses(status: int, meaning: str, schema: Any, problem: Any, *codes: int
             "description": _PROBLEMS[code],
             "content": {"application/problem+json": {"schema": problem}},
         }
-        if code == 429:
+        if code in (429, 503):
             found["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
         result[str(code)] = found
     return result

@@ -1,5 +1,6 @@
 """Who may do what over HTTP: tokens, scopes, schools, sizes, rates; and every refusal as a sentence (RFC 9457)."""
 
+import asyncio
 import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from caretaker_collector.api_types import Problem
 from caretaker_collector.tokens import Token
 
 LARGEST_BODY = 65_536
+BODY_WITHIN_S = 20.0
 BURST, PER_SECOND = 60, 10
 """Requests of a token: so many at once, and so many a second in the long run."""
 WRONG_BURST, WRONG_PER_SECOND = 20, 0.2
@@ -114,10 +116,14 @@ async def body_of(request: Request, kind: type[B]) -> tuple[B, bytes]:
     if media_type != "application/json":
         raise Refused(415, "The body has to be JSON: Content-Type: application/json.")
     raw = bytearray()
-    async for part in request.stream():
-        raw += part
-        if len(raw) > LARGEST_BODY:
-            raise Refused(413, f"The body is larger than {LARGEST_BODY // 1024} kB.", {"Connection": "close"})
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for part in request.stream():
+                raw += part
+                if len(raw) > LARGEST_BODY:
+                    raise Refused(413, f"The body is larger than {LARGEST_BODY // 1024} kB.", {"Connection": "close"})
+    except TimeoutError:
+        raise Refused(400, f"The body did not come within {BODY_WITHIN_S:.0f} s.", {"Connection": "close"}) from None
     try:
         return msgspec.json.decode(raw, type=kind), bytes(raw)
     except msgspec.ValidationError as error:

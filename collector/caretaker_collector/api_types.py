@@ -1,10 +1,13 @@
 """What the HTTP API takes and gives, as Structs: the OpenAPI description is made from them."""
 
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
 from caretaker_collector.notify.by_webhook import stamp
+from caretaker_rules import clocks
+from caretaker_rules.clocks import Clock
 from caretaker_rules.findings import Subject
 from caretaker_rules.incidents import Entry, Incident
 from caretaker_rules.model import Written
@@ -154,6 +157,23 @@ class ReportBody(Written, frozen=True, kw_only=True):
     device: Annotated[str, Meta(max_length=64)] = ""
     title: Annotated[str, Meta(min_length=3, max_length=200)]
     by: By = ""
+
+
+def clock_view(clock: Clock | None, zone: ZoneInfo, now_ms: int) -> ClockView | None:
+    """A clock as the API gives it."""
+    if clock is None:
+        return None
+    return ClockView(
+        started_at=stamp(clock.started_ms),
+        allowance_s=clock.allowance_ms // 1000,
+        used_s=clock.used_ms // 1000,
+        left_s=clock.left_ms // 1000,
+        due_at=stamp(clock.due_ms) if clock.due_ms is not None and not (clock.ended_ms or clock.paused) else None,
+        ended_at=stamp(clock.ended_ms) if clock.ended_ms else None,
+        paused=clock.paused,
+        late=clock.late,
+        text=clocks.text(clock, zone, now_ms),
+    )
 
 
 def place_of(subject: Subject) -> Place:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from caretaker_collector.api import Api, no_clocks, refused_by_router
+from caretaker_collector.api import Api, clocks_by, refused_by_router
 from caretaker_collector.api_doc import document
 from caretaker_collector.http_stay import StayPages
 from caretaker_collector.version import VERSION
@@ -108,7 +108,8 @@ def application(collector: "Collector") -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
-    api = Api(collector.db, collector.estate, collector.clock.now_ms, no_clocks, document())
+    clocks = clocks_by(collector.estate, collector.alerts.hours_of)
+    api = Api(collector.db, collector.estate, collector.clock.now_ms, clocks, document())
     routes = [Route("/healthz", healthz), Route("/metrics", metrics), *api.routes()]
     routes += StayPages(collector).routes() if collector.settings.http.stay_links else []
     return Starlette(routes=routes, exception_handlers={HTTPException: refused_by_router, Exception: refused_by_router})

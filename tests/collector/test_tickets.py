@@ -258,6 +258,28 @@ async def test_a_ticket_that_was_never_opened_is_opened_when_the_search_finds_no
     assert len(world.desk.tickets) == 1
 
 
+async def test_what_was_over_before_its_ticket_was_really_opened_gets_none(world: World) -> None:
+    """The request was lost, and meanwhile all is well."""
+    ticket_book.begin(world.db, "desk", telling().uid, world.now_ms)
+    world.now_ms += by_ticket.SEARCH_SEES_AFTER_MS
+    assert await world.tell("fixed") == "over before there was a ticket"
+    assert world.desk.tickets == {}
+
+
+async def test_a_ticket_that_cannot_be_looked_at_does_not_hide_the_others(world: World) -> None:
+    """The desk fails on the first one."""
+    for uid in ("u1", "u2"):
+        incident = make_incident(world.db, uid)
+        world.now_ms += 1
+        await world.send(telling(uid=uid))
+    world.desk.close(list(world.desk.tickets.values())[1])
+    world.desk.answer.append(500)
+    with pytest.raises(Unavailable, match="500"):
+        await world.watch()
+    found = outbox.incident_of(world.db, "u2")
+    assert incident.acknowledged_ms == 0 and found is not None and found.acknowledged_ms
+
+
 async def test_a_crash_while_closing_is_not_taken_for_the_desks_closing(world: World) -> None:
     """The desk closed it, its answer was lost; the next try finds it closed, and it was us."""
     await world.tell("opened")

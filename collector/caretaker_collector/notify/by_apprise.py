@@ -17,7 +17,7 @@ from caretaker_rules.incidents import Incident
 
 ALLOWED = {
     "mail": ("mailto", "mailtos"),
-    "teams": ("workflow", "workflows", "msteams"),
+    "teams": ("workflows", "workflow"),  # not msteams: the connectors that it speaks to were retired in 2026
     "slack": ("slack", "slacks"),
 }
 """Which of apprise's services a kind of channel may be: an address of any other kind is a mistake."""

@@ -25,7 +25,7 @@ from caretaker_collector.notify.desk import Desk, Gone, Ticket
 from caretaker_collector.notify.http_call import Later
 from caretaker_collector.notify.ticket_book import Kept
 from caretaker_collector.notify.wording import lines, one_line, reference
-from caretaker_contract.errors import Rejected
+from caretaker_contract.errors import Rejected, Unavailable
 from caretaker_rules.alerting import Telling
 from caretaker_rules.incidents import Incident, Status
 
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 SEARCH_SEES_AFTER_MS = 60_000
 """Desks index what is new in the background; a search that comes too soon would find nothing."""
 CHECK_EVERY_MS = 300_000
-CHECKS_A_ROUND = 20
+CHECKS_A_ROUND, ERRORS_A_ROUND = 20, 3
 CLOSED_THERE, GONE_THERE = "closed at the desk", "the ticket is gone at the desk"
 
 
@@ -63,18 +63,31 @@ class ByTicket:
             return await self._go_on(telling, incident, ticket)
 
     async def watch(self) -> None:
-        """See what the desk has closed. Unavailable when it cannot be asked; it is asked again in the next round."""
-        for ticket in ticket_book.to_check(self._db, self._channel, self._now_ms() - CHECK_EVERY_MS, CHECKS_A_ROUND):
-            async with self._one_at_a_time:
-                now = ticket_book.kept(self._db, self._channel, ticket.uid)
-                incident = outbox.incident_of(self._db, ticket.uid)
-                if now is None or now.state != "open" or incident is None:
-                    continue
-                if await self._closed_there(incident, now):
-                    continue
-                ticket_book.checked(self._db, self._channel, ticket.uid, self._now_ms())
-                if incident.status is Status.MERGED and self._closes:
-                    await self._close(incident, now, incident.title, "It goes on in another incident.")
+        """See what the desk has closed. Unavailable when it cannot be asked; it is asked again in a later round."""
+        wrong: list[Exception] = []
+        before_ms = self._now_ms() - CHECK_EVERY_MS
+        for ticket in ticket_book.to_check(self._db, self._channel, before_ms, CHECKS_A_ROUND):
+            try:
+                async with self._one_at_a_time:
+                    await self._look(ticket.uid)
+            except (Unavailable, Rejected) as error:
+                ticket_book.checked(self._db, self._channel, ticket.uid, self._now_ms())  # the others have their turn
+                wrong.append(error)
+                if len(wrong) == ERRORS_A_ROUND:
+                    break
+        if wrong:
+            raise wrong[0]
+
+    async def _look(self, uid: str) -> None:
+        ticket = ticket_book.kept(self._db, self._channel, uid)
+        incident = outbox.incident_of(self._db, uid)
+        if ticket is None or ticket.state != "open" or incident is None:
+            return
+        if await self._closed_there(incident, ticket):
+            return
+        ticket_book.checked(self._db, self._channel, uid, self._now_ms())
+        if incident.status is Status.MERGED and self._closes:
+            await self._close(incident, ticket, incident.title, "It goes on in another incident.")
 
     async def close(self) -> None:
         """Let go of the desk."""
@@ -86,12 +99,13 @@ class ByTicket:
             wait_ms = begun.changed_ms + SEARCH_SEES_AFTER_MS - self._now_ms()
             if wait_ms > 0:
                 raise Later("a ticket was asked for and no number came; the desk is searched first", wait_ms / 1000)
-        elif telling.what == "fixed":
+        found = await self._desk.find(ref) if begun is not None or telling.what != "fixed" else None
+        if found is None and telling.what == "fixed":
             return "over before there was a ticket"
-        found = await self._desk.find(ref)
         if found is None:
             ticket_book.begin(self._db, self._channel, telling.uid, self._now_ms())
-            title = f"{incident.name}: {one_line(telling.title)}"
+            title = one_line(telling.title)
+            title = title if incident.name in title else f"{incident.name}: {title}"
             found = await self._desk.create(ref, title, lines(telling.body) or title, incident.priority)
             self._keep(telling.uid, found)
             return f"ticket {found.number} opened"
