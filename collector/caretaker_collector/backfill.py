@@ -8,6 +8,8 @@ past, however many there are.
 
 import asyncio
 import os
+import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed, wait
@@ -18,8 +20,9 @@ from queue import Queue
 import msgspec
 from msgspec import Struct
 
-from caretaker_collector import demo_story, past_days, state
+from caretaker_collector import demo_story, past_days, past_incidents, state
 from caretaker_collector.past import Watched
+from caretaker_collector.past_incidents import BUSY_S
 from caretaker_collector.points import points_of, tags, transition_fields
 from caretaker_collector.stores.sqlite import SqliteStore
 from caretaker_contract.messages import decode
@@ -35,8 +38,6 @@ FOLDER, STORE, STATE, NOTE = "history", "store.db", "state.db", "history.json"
 BATCH = 20_000
 DAY_MS = 86_400_000
 MOST_PROCESSES = 4
-BUSY_S = 120.0
-"""How long a process waits while another one writes."""
 KEPT_MESSAGES = 1
 """Nobody asks these machines for a replay, so they need not keep what they have said."""
 
@@ -49,8 +50,9 @@ class History(Struct, frozen=True, kw_only=True):
     seed: int
     schools: list[str]
     devices: int
-    version: int = 3  # of what is filled in: an older past is made anew
+    version: int = 4  # of what is filled in: an older past is made anew
     messages: int = 0
+    incidents: int = 0
 
 
 def backfill(
@@ -70,7 +72,7 @@ def backfill(
     estate = read_estate(estate_folder)
     count = sum(device.school in schools and has_agent(device, estate) for device in estate.devices.values())
     wanted = History(start_ms=start_ms, end_ms=end_ms, seed=seed, schools=sorted(schools), devices=count)
-    if (known := existing(out)) is not None and msgspec.structs.replace(known, messages=0) == wanted:
+    if (known := existing(out)) is not None and msgspec.structs.replace(known, messages=0, incidents=0) == wanted:
         return known
     out.mkdir(parents=True, exist_ok=True)
     for name in (NOTE, *(f"{file}{end}" for file in (STORE, STATE) for end in ("", "-wal", "-shm"))):
@@ -84,7 +86,19 @@ def backfill(
     steps = days * shares + len(due)
     context = get_context("spawn")
     told = context.Manager().Queue()
-    with ProcessPoolExecutor(shares, mp_context=context) as pool:
+    faults = demo_story.faults(start_ms, end_ms)
+    with ProcessPoolExecutor(shares + 1, mp_context=context) as pool:
+        found = pool.submit(
+            past_incidents.find,
+            estate_folder,
+            out / STORE,
+            out / STATE,
+            start_ms,
+            end_ms,
+            seed,
+            sorted(schools),
+            faults,
+        )
         jobs = [
             pool.submit(_play, estate_folder, out, start_ms, end_ms, seed, schools, (share, shares), told)
             for share in range(shares)
@@ -102,7 +116,8 @@ def backfill(
             done += part.result()
             if progress is not None:
                 progress(min(1.0, done / steps))
-    history = msgspec.structs.replace(wanted, messages=messages)
+        incidents = found.result()
+    history = msgspec.structs.replace(wanted, messages=messages, incidents=incidents)
     (out / NOTE).write_bytes(msgspec.json.encode(history))
     return history
 
@@ -128,9 +143,19 @@ def fill(folder: Path, schools: list[str], end_ms: int, length_ms: int, seed: in
             progress=lambda ratio: bar.update(task, completed=ratio),
         )
     sys.stderr.write(
-        f"history  {length_ms / DAY_MS:.0f} days of {made.devices} machines, {made.messages:,} messages: "
-        "try a policy on them with `caretaker policy backtest`\n"
+        f"history  {length_ms / DAY_MS:.0f} days of {made.devices} machines, {made.messages:,} messages, "
+        f"{made.incidents} incidents: try a policy on them with `caretaker policy backtest`\n"
     )
+
+
+def seed(out: Path, data: Path) -> None:
+    """Let a collector that begins in `data` go on from the past in `out`: figures and records, no machine's state."""
+    data.mkdir(parents=True, exist_ok=True)
+    for name in (STORE, STATE):
+        with sqlite3.connect(out / name) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
+        shutil.copyfile(out / name, data / name)
 
 
 def existing(out: Path) -> History | None:

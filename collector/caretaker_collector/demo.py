@@ -69,6 +69,7 @@ class Demo:
     broker_port: int
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ended: str = ""
+    stored_before: int = 0  # points of the past that the demo goes on from
 
 
 def run(out: Path, seconds: float | None, store: str, speed: float, as_json: bool, past_ms: int = 0) -> None:
@@ -85,6 +86,8 @@ def run(out: Path, seconds: float | None, store: str, speed: float, as_json: boo
     if past_ms:
         # Other machines than the demo's by their seed: the numbers of these begin anew with the demo.
         backfill.fill(out, ["ash", "oak"], origin_ms, past_ms, SEED + 1)
+        if store == "sqlite":
+            backfill.seed(out / backfill.FOLDER, out / "data")
     clock = fast_clock(origin_ms, speed)
     settings = load_collector(out / "collector.toml")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -105,6 +108,7 @@ async def _main(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     await start_broker(demo, mosquitto)
+    demo.stored_before = await stored(collector)
     collecting = loop.create_task(collector.run())
     try:
         await listening(collector)
@@ -369,6 +373,11 @@ async def drain(demo: Demo) -> bool:
     return False
 
 
+async def stored(collector: Collector) -> int:
+    """How many numbered messages have a point in the store."""
+    return await collector.store.count("device") + await collector.store.count("command")
+
+
 async def gather(demo: Demo, drained: bool) -> DemoResult:
     """The figures of the run, the machines' side from the simulator's truth and the agent's own outbox."""
     collector = demo.collector
@@ -380,7 +389,7 @@ async def gather(demo: Demo, drained: bool) -> DemoResult:
     return DemoResult(
         devices=len(collector.memory.entries),
         published=truth["totals"]["published"] + published_here,
-        stored=await collector.store.count("device") + await collector.store.count("command"),
+        stored=await stored(collector) - demo.stored_before,
         quarantined=counts["quarantined"],
         dropped=counts["dropped"],
         duplicates=counts["duplicates"],

@@ -16,6 +16,7 @@ import msgspec
 from caretaker_collector import rows, state
 from caretaker_collector.day_rollup import KEEP_ENDS, DayRollup, by_time, reading_of
 from caretaker_collector.owed_days import change_of, last_of
+from caretaker_collector.past_incidents import BUSY_S
 from caretaker_collector.settings import load_estate
 from caretaker_collector.stores.sqlite import SqliteStore
 from caretaker_contract.clock import Clock
@@ -97,8 +98,6 @@ def compute(estate_file: Path, store: Path, state_file: Path, days: Sequence[tup
 async def _compute(
     estate_file: Path, store: Path, state_file: Path, days: Sequence[tuple[str, date]], end_ms: int
 ) -> int:
-    from caretaker_collector.backfill import BUSY_S
-
     db = state.open_state(state_file)
     db.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
     points = SqliteStore(store, busy_s=BUSY_S)

@@ -11,7 +11,7 @@ An invented desk answers: each incident is acknowledged some minutes after it wa
 import asyncio
 import random
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from caretaker_collector import incident_book, state
@@ -22,22 +22,26 @@ from caretaker_collector.pipeline import Batch, Received, Stage
 from caretaker_collector.settings import load_estate
 from caretaker_collector.stages.alerts import Alerts
 from caretaker_collector.stages.decide import Decide
-from caretaker_collector.stages.keep import Keep
+from caretaker_collector.stages.keep import Keep, pending_point
 from caretaker_collector.stages.ready import Ready
 from caretaker_collector.stages.track import Track
-from caretaker_contract.messages import PresenceNote, decode
-from caretaker_contract.topics import parse
+from caretaker_collector.stores.sqlite import SqliteStore
+from caretaker_contract.messages import PresenceNote, PresenceWord, decode
+from caretaker_contract.topics import Address, parse
 from caretaker_rules.calendar import in_hours, zone_of
 from caretaker_rules.incidents import Action, Entry
 from caretaker_rules.model import Estate
 from caretaker_rules.presence import PresenceSettings
 from caretaker_simulator.fleet import Fleet
 from caretaker_simulator.story import Fault
+from caretaker_simulator.troubles import Troubles
 
 SOON_MS, NOW_AND_THEN_MS, SELDOM_MS = 30_000, 300_000, 3_600_000
 STIRRED_MS = 900_000
 """How long after somebody fell silent or came back the looks are close together."""
 HEARTBEAT_S = 3600
+BUSY_S = 120.0
+"""How long a process waits while another one writes."""
 AT_THE_DESK = "mon-fri 08:00-17:00"
 
 
@@ -52,13 +56,13 @@ class Past:
         ledger = Ledger(db, self._memory, may_command=False)
         self._calendars = Calendars(estate, folder)
         self._decide = Decide(self._memory, ledger, estate, {}, self._calendars)
-        self._stages: list[Stage] = [
+        self._before: list[Stage] = [
             Track(self._memory, PresenceSettings()),
             self._calendars,
             Ready(db, self._memory, self._decide, estate, {}),
-            Alerts(db, self._memory, estate, {}),
-            Keep(db, self._memory, ledger, estate),
         ]
+        self._after: list[Stage] = [Alerts(db, self._memory, estate, {}), Keep(db, self._memory, ledger, estate)]
+        self._silent: set[Address] = set()
         self._zones = [zone_of(estate.schools[name].time_zone) for name in self._schools]
 
     async def play(self, fleet: Fleet, start_ms: int, end_ms: int) -> None:
@@ -74,10 +78,19 @@ class Past:
             address, kind = parse(topic)
             message = decode(kind, payload)
             waiting.append(Received(address, message, at_ms))
-            if isinstance(message, PresenceNote):
+            if isinstance(message, PresenceNote) and self._stirs(address, message.presence):
                 stirred_ms = at_ms
                 look_ms = min(look_ms, at_ms - at_ms % SOON_MS + SOON_MS)
         await self._look(waiting, end_ms)
+
+    def _stirs(self, address: Address, word: PresenceWord) -> bool:
+        """Whether somebody fell silent, or came back who was."""
+        if word is PresenceWord.LOST:
+            self._silent.add(address)
+            return True
+        was_silent = address in self._silent
+        self._silent.discard(address)
+        return was_silent
 
     def _pause_ms(self, now_ms: int, stirred_ms: int) -> int:
         if now_ms - stirred_ms < STIRRED_MS:
@@ -87,10 +100,10 @@ class Past:
 
     async def _look(self, messages: list[Received], now_ms: int) -> None:
         batch = Batch(now_ms=now_ms, records=[], tick=True, position=0, messages=messages)
+        for stage in self._before:
+            await stage.run(batch)
         batch.looked = {name: self._decide.snapshot(name, now_ms) for name in self._schools}
-        for stage in self._stages:
-            if stage is self._stages[3]:  # what the machines said in this batch has to be in what is looked at
-                batch.looked = {name: self._decide.snapshot(name, now_ms) for name in self._schools}
+        for stage in self._after:
             await stage.run(batch)
         self._answer(now_ms)
 
@@ -114,20 +127,40 @@ class Past:
 
 def find(
     estate_folder: Path,
+    store_file: Path,
     state_file: Path,
     start_ms: int,
     end_ms: int,
     seed: int,
     schools: list[str],
     faults: list[Fault],
-    told: Callable[[], None] = lambda: None,
+    troubles: Troubles | None = None,
 ) -> int:
-    """Fill the incidents of [start_ms, end_ms) into a state file, a process of its own; returns how many."""
+    """Fill the incidents of [start_ms, end_ms) into a state file and their points into a store; returns how many.
+
+    A process of its own.
+    """
     estate = load_estate(estate_folder / "estate.toml")
-    fleet = Fleet(estate, seed=seed, schools=schools, keep=1, heartbeat_s=HEARTBEAT_S, faults=faults)
+    fleet = Fleet(estate, seed=seed, schools=schools, keep=1, heartbeat_s=HEARTBEAT_S, faults=faults, troubles=troubles)
     db = state.open_state(state_file)
+    db.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+    store = SqliteStore(store_file, busy_s=BUSY_S)
     try:
-        asyncio.run(Past(db, estate, estate_folder, schools).play(fleet, start_ms, end_ms))
-        return int(db.execute("SELECT count(*) FROM incidents").fetchone()[0])
+        return asyncio.run(_find(Past(db, estate, estate_folder, schools), fleet, store, db, start_ms, end_ms))
     finally:
         db.close()
+
+
+async def _find(
+    past: Past, fleet: Fleet, store: SqliteStore, db: sqlite3.Connection, start_ms: int, end_ms: int
+) -> int:
+    try:
+        await past.play(fleet, start_ms, end_ms)
+        points = [pending_point(blob) for (blob,) in db.execute("SELECT point FROM pending_points ORDER BY id")]
+        # The changes of state are stored by those who play with all heartbeats.
+        await store.write([point for point in points if point.measurement != "transition"])
+    finally:
+        await store.close()
+    for table in ("pending_points", "pending_findings", "devices", "positions", "counters"):
+        db.execute(f"DELETE FROM {table}")  # noqa: S608 (our own names); of a collector that is over
+    return int(db.execute("SELECT count(*) FROM incidents").fetchone()[0])

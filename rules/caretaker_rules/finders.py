@@ -76,6 +76,13 @@ class View:
         limit_ms = max(limit_ms, HEARTBEATS * tracked.presence.heartbeat_s * 1000)
         return self.now_ms - max(tracked.presence.heard_ms, self.seen_since_ms) > limit_ms
 
+    def left_by_user(self, device: Device, tracked: Tracked) -> bool:
+        """Whether it is off because its user wanted that, and nobody wanted it on since."""
+        presence = tracked.presence
+        off_by_user = presence.state in AWAY_STATES and presence.cause is Cause.USER
+        wanted = device.name in self.overdue or device.name in self.cannot_wake
+        return off_by_user and not wanted and not self.user_off_until_lesson
+
     def always_on(self, device: Device) -> bool:
         """Whether it is of a class that is never off."""
         known = self.snapshot.classes.get(device.device_class)
@@ -173,7 +180,10 @@ def cannot_wake(view: View) -> Iterator[Finding]:
 
 
 def room_not_ready(view: View) -> Iterator[Finding]:
-    """Too few machines of a room were on when its lesson began, and are still."""
+    """Too few machines of a room were on when its lesson began, and are still.
+
+    What its user switched off is ready for whoever comes and switches it on, unless it was to be woken.
+    """
     for room, (on, total) in view.ready.items():
         lesson = view.lessons.get(room)
         if lesson is None or not total or on >= view.find.room_ready_ratio * total:
@@ -181,7 +191,6 @@ def room_not_ready(view: View) -> Iterator[Finding]:
         now_on, now_total = waking.readiness(view.snapshot, room)
         if not now_total or now_on >= view.find.room_ready_ratio * now_total:
             continue
-        moment = local(lesson.from_ms, zone_of(view.snapshot.school.time_zone))
         hits = tuple(
             subject_of(device)
             for device, tracked in view.snapshot.machines
@@ -189,7 +198,11 @@ def room_not_ready(view: View) -> Iterator[Finding]:
             and tracked.presence.state not in ON_STATES
             and not view.always_on(device)
             and Verb.WAKE not in tracked.abilities
+            and not view.left_by_user(device, tracked)
         )
+        if now_total - len(hits) >= view.find.room_ready_ratio * now_total:
+            continue
+        moment = local(lesson.from_ms, zone_of(view.snapshot.school.time_zone))
         value = f"{on} of {total} on at {moment:%H:%M}, {now_on} now"
         yield Finding(FindingKind.ROOM_NOT_READY, Subject(view.snapshot.school.name, room), lesson.from_ms, value, hits)
 

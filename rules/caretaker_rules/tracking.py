@@ -1,6 +1,6 @@
 """What the collector remembers of one device: its presence, its newest readings, and what it can do."""
 
-from caretaker_contract.messages import Hello, Outcome, PowerState, PresenceNote, Report, Verb
+from caretaker_contract.messages import Cause, Hello, Outcome, PowerState, PresenceNote, Report, Verb
 from caretaker_rules.model import Presence, Telemetry, Tracked, Transition
 from caretaker_rules.presence import ON_STATES, PresenceSettings, step
 
@@ -52,5 +52,7 @@ def crashed(before: Presence, report: Report) -> bool:
     """
     if report.epoch != before.epoch or report.boot <= before.boot or not before.seq:
         return False
-    was_on = before.state in ON_STATES or (before.state is PowerState.LOST and before.said in ON_STATES)
+    # A lost machine that connects with a new boot is unknown until it reports; so is one whose agent was stopped.
+    found = before.state is PowerState.UNKNOWN and before.cause is not Cause.AGENT_STOP
+    was_on = before.state in ON_STATES or ((before.state is PowerState.LOST or found) and before.said in ON_STATES)
     return was_on and not before.left_ms
