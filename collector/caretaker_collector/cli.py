@@ -15,6 +15,7 @@ import typer
 
 from caretaker_collector import (
     cli_calendar,
+    cli_incidents,
     cli_orders,
     cli_people,
     cli_policy,
@@ -59,6 +60,7 @@ cli_orders.register(app)
 cli_calendar.register(app)
 cli_wake.register(app)
 cli_savings.register(app)
+cli_incidents.register(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -84,6 +84,12 @@ def one(db: sqlite3.Connection, number: int) -> Incident | None:
     return fold(number, log_of(db, row[0])) if row else None
 
 
+def of_uid(db: sqlite3.Connection, uid: str) -> Incident | None:
+    """The incident of this uid."""
+    row = db.execute("SELECT number FROM incidents WHERE uid = ?", (uid,)).fetchone()
+    return fold(row[0], log_of(db, uid)) if row else None
+
+
 def listed(
     db: sqlite3.Connection, school: str | None = None, from_ms: int = 0, until_ms: int = 2**62
 ) -> Iterable[Incident]:
@@ -111,7 +117,7 @@ def closed_since(db: sqlite3.Connection, from_ms: int) -> list[Incident]:
 def _folded(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Incident]:
     rows = db.execute(
         "SELECT i.number, l.entry FROM incidents i JOIN incident_log l ON l.uid = i.uid "  # noqa: S608 (our own words)
-        f"WHERE {where} ORDER BY i.number, l.id",
+        f"WHERE {where} ORDER BY +i.number, l.id",  # the plus keeps it from reading all of them in order of number
         values,
     )
     return [

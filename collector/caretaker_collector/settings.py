@@ -297,12 +297,14 @@ class _Check:
 def _size_note(path: Path, estate: Estate) -> str:
     """How much there is to watch, and how many series a time-series database must be ready for."""
     measurements = len({metric.measurement for metric in METRICS} - {"room_ready"})  # that one has a series a room
-    devices = len(estate.devices)
+    devices, schools = len(estate.devices), len(estate.schools)
     rooms = sum(len(school.rooms) for school in estate.schools.values())
+    # Incidents of rooms, of schools and of Caretaker itself are series, too.
+    series = devices * measurements + 2 * rooms + schools + 1
     return (
-        f"{path}: {_count(len(estate.schools), 'school')}, {_count(rooms, 'room')}, {_count(devices, 'device')}; "
-        f"InfluxDB series at most {devices * measurements + rooms:,} "
-        f"({devices:,} x {measurements} measurements, {_count(rooms, 'room')})"
+        f"{path}: {_count(schools, 'school')}, {_count(rooms, 'room')}, {_count(devices, 'device')}; "
+        f"InfluxDB series at most {series:,} "
+        f"({devices:,} x {measurements} measurements, 2 x {_count(rooms, 'room')}, {_count(schools, 'school')}, 1)"
     )
 
 

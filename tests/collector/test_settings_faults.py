@@ -73,4 +73,6 @@ def test_checking_tells_how_many_series_the_estate_will_make(tmp_path: Path) -> 
     text = text.replace('name = "ash"', 'name = "ash"\ndevices = "devices.csv"').replace("starts = 2026-09-02\n", "")
     (tmp_path / "estate.toml").write_text(text.replace("ends = 2026-12-18\n", ""))
     (note,) = check_files([tmp_path / "estate.toml"]).notes
-    assert note.endswith("2 schools, 1 room, 2 devices; InfluxDB series at most 9 (2 x 4 measurements, 1 room)")
+    assert note.endswith(
+        "2 schools, 1 room, 2 devices; InfluxDB series at most 15 (2 x 5 measurements, 2 x 1 room, 2 schools, 1)"
+    )

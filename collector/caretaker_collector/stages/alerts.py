@@ -18,14 +18,19 @@ from caretaker_collector import finding_book, incident_book, records, state, tel
 from caretaker_collector.incident_book import Follower, Write
 from caretaker_collector.memory import Memory
 from caretaker_collector.pipeline import Batch
+from caretaker_collector.stages.ready import LATE_MS
 from caretaker_collector.stages.wake import NO_POLICY
 from caretaker_contract.errors import Unavailable
+from caretaker_rules import burn
 from caretaker_rules.alert_settings import AlertsFile, FindSettings, ms
 from caretaker_rules.alert_steps import run
+from caretaker_rules.alert_steps.digest import Seen
+from caretaker_rules.alert_steps.maintain import worked_on, works_on
 from caretaker_rules.alerting import Round
 from caretaker_rules.calendar import Booked, Free, booking, in_hours, zone_of
 from caretaker_rules.decisions import Snapshot
 from caretaker_rules.finders import View, find, find_own
+from caretaker_rules.findings import FindingKind, Subject
 from caretaker_rules.incidents import Entry, Incident
 from caretaker_rules.model import Device, Estate, Hold, School
 from caretaker_rules.policy import Policy
@@ -43,6 +48,8 @@ LOOK_AGAIN_MS = 60_000
 """How long what stands in the books of wakes and crashes is good for: they change seldom, and reading all is dear."""
 BOOKING_MS = 600_000
 """How long a calendar's word counts before it is asked again: feeds change during the day."""
+RECORDED_MS = LATE_MS + 600_000
+"""So long after a lesson began its readiness is on record, or never will be."""
 WAKES_BACK_MS = 12 * 3_600_000
 """A wake that was asked for longer ago is not waited for any more."""
 KEEP_CLOSED_MS = 4 * 86_400_000
@@ -52,6 +59,18 @@ TOLD_BACK_MS = 86_400_000
 
 
 EVERYWHERE = "all schools"
+DOWN = frozenset(
+    {
+        FindingKind.LOST,
+        FindingKind.NOT_BACK,
+        FindingKind.SERVER_DOWN,
+        FindingKind.RELAY_SILENT,
+        FindingKind.LINK_DOWN,
+    }
+)
+"""Kinds of findings of machines that give no service."""
+LONGEST_LOOK_MS = 600_000
+"""Of what lies between two looks further apart, nobody knows."""
 
 
 class _Books(NamedTuple):
@@ -89,6 +108,9 @@ class Alerts:
         self._clocks: dict[str, tuple[Timetable, ServiceClock]] = {}
         self._bookings: dict[tuple[str, str], tuple[int, int, Booked | None]] = {}  # from when until when it is good
         self._unpointed: list[tuple[int, Entry, Incident]] = []  # changes of which no point is known to be kept
+        self._readiness: dict[tuple[str, str], tuple[int, tuple[int, int] | None]] = {}  # of which lesson, and what
+        self._slices: dict[str, list[burn.Slice]] = {}
+        self._looked_ms: dict[str, int] = {}
         self._books: _Books | None = None
         self._news: set[str] = set()  # schools with an incident that was just written, so has a number to tell by now
         self._failed: dict[str, str] = {}  # by school
@@ -123,7 +145,8 @@ class Alerts:
         for school in sorted(news - batch.looked.keys()) + list(batch.looked):
             try:
                 current = self._round(school, batch.looked.get(school), holds.get(school, []), books, batch.now_ms)
-                batch.writes += self._run(current, school)
+                writes = self._burn(current) if current.sees else []
+                batch.writes += writes + self._run(current, school)
                 if current.entries:
                     self._news.add(school)
                     batch.unfinished = True  # the next batch comes at once: by then they have their numbers
@@ -147,6 +170,8 @@ class Alerts:
         try:
             self._follow(now_ms)
             writes = self._run(current, "")
+            if self._alerts is not None:
+                writes += telling_book.digests(self._db, self._alerts, self._seen, now_ms)
             self._db.execute("BEGIN IMMEDIATE")
             for statement, values in writes:
                 self._db.execute(statement, values)
@@ -226,7 +251,7 @@ class Alerts:
                 find=self._find,
                 seen_since_ms=connected_ms,
                 lessons=lessons,
-                ready=self._ready(name, lessons),
+                ready=self._ready(name, lessons, now_ms),
                 cannot_wake=books.cannot_wake.get(name, {}),
                 overdue=books.overdue.get(name, {}),
                 crashes=books.crashes.get(name, {}),
@@ -253,6 +278,45 @@ class Alerts:
         for telling in current.telling:
             writes += telling_book.write(telling)
         return writes
+
+    def _burn(self, current: Round) -> list[Write]:
+        """Note the machine time since the last look, and find whether the school uses up its outage too fast."""
+        assert current.school is not None
+        name, now_ms = current.school.name, current.now_ms
+        level = current.clock.level_at(now_ms) if current.clock is not None else None
+        if level is None or current.clock is None:
+            return []
+        works = works_on(current)
+        down = {
+            finding.subject
+            for finding in current.findings
+            if finding.kind in DOWN and finding.subject.device and not worked_on(finding.subject, works, current)
+        }
+        if name not in self._slices:
+            self._slices[name] = finding_book.slices_of(self._db, name)
+        before = self._slices[name]
+        last_ms = self._looked_ms.get(name, before[-1].until_ms if before else now_ms)
+        self._looked_ms[name] = now_ms
+        if not 0 < now_ms - last_ms <= LONGEST_LOOK_MS:
+            return []  # nobody looked meanwhile
+        service_ms = current.clock.used_ms(last_ms, now_ms)
+        if not service_ms:
+            return []
+        heard = sum(bool(tracked.presence.heard_ms) for _, tracked in current.machines)
+        slices = burn.sample(before, last_ms, now_ms, service_ms, heard, len(down))
+        self._slices[name] = slices
+        hits = tuple(sorted(down))
+        for finding in burn.burning(slices, level, Subject(name)):
+            current.findings.append(msgspec.structs.replace(finding, hits=hits))
+        return finding_book.sampled(name, slices)
+
+    def _seen(self) -> list[Seen]:
+        """What a digest looks at."""
+        schools = [
+            Seen(school, list(self._incidents.of(name).values()), self._clock(school, None))
+            for name, school in self._estate.schools.items()
+        ]
+        return [*schools, Seen(None, list(self._incidents.of("").values()))]
 
     def _clock(self, school: School, timetable: Timetable | None) -> ServiceClock | None:
         """The school's hours of service, kept while its timetable is the same; `timetable` None: whatever is known."""
@@ -288,16 +352,22 @@ class Alerts:
                 found[room.name] = known[2]
         return found
 
-    def _ready(self, school: str, lessons: Mapping[str, Booked]) -> dict[str, tuple[int, int]]:
+    def _ready(self, school: str, lessons: Mapping[str, Booked], now_ms: int) -> dict[str, tuple[int, int]]:
         """How many machines of each room with a lesson were on as it began, where that was recorded."""
         found: dict[str, tuple[int, int]] = {}
         for room, lesson in lessons.items():
-            row = self._db.execute(
-                "SELECT ready, total FROM readiness WHERE school = ? AND room = ? AND lesson_ms = ?",
-                (school, room, lesson.from_ms),
-            ).fetchone()
-            if row is not None:
-                found[room] = row
+            key = (school, room)
+            known = self._readiness.get(key)
+            if known is None or known[0] != lesson.from_ms:
+                row = self._db.execute(
+                    "SELECT ready, total FROM readiness WHERE school = ? AND room = ? AND lesson_ms = ?",
+                    (*key, lesson.from_ms),
+                ).fetchone()
+                if row is None and now_ms - lesson.from_ms < RECORDED_MS:
+                    continue  # it may still come
+                known = self._readiness[key] = (lesson.from_ms, row)
+            if known[1] is not None:
+                found[room] = known[1]
         return found
 
 

@@ -33,16 +33,17 @@ def group(current: Round) -> None:
     if current.school is None or not current.findings:
         return
     silent = {found.subject.device: found for found in current.findings if found.kind in SILENT}
+    being = {incident.key for incident in current.incidents.values() if incident.open}
     if silent:
-        _behind(current, silent)
-        _rooms(current, silent)
+        _behind(current, silent, being)
+        _rooms(current, silent, being)
     for kind in BY_ROOM:
         found = [finding for finding in current.findings if finding.kind is kind and finding.subject.device]
         if found:
-            _by_room(current, kind, found)
+            _by_room(current, kind, found, being)
 
 
-def _behind(current: Round, silent: dict[str, Finding]) -> None:
+def _behind(current: Round, silent: dict[str, Finding], being: set[str]) -> None:
     """Devices with others behind them."""
     behind: dict[str, list[Finding]] = {}
     for name, finding in silent.items():
@@ -64,12 +65,12 @@ def _behind(current: Round, silent: dict[str, Finding]) -> None:
         device = current.devices.get(before)
         if device is None:
             continue
-        cause = _cut_off(current, subject_of(device), findings, expected[before], "behind it")
+        cause = _cut_off(current, subject_of(device), findings, expected[before], "behind it", being)
         if cause is not None:
             current.findings.append(cause)
 
 
-def _rooms(current: Round, silent: dict[str, Finding]) -> None:
+def _rooms(current: Round, silent: dict[str, Finding], being: set[str]) -> None:
     """Rooms of which nobody wrote down what their machines are behind."""
     found = sorted(
         (
@@ -91,13 +92,19 @@ def _rooms(current: Round, silent: dict[str, Finding]) -> None:
     for room, findings in groupby(found, key=lambda finding: finding.subject.room):
         assert current.school is not None
         subject = Subject(current.school.name, room)
-        cause = _cut_off(current, subject, list(findings), expected[room], "of the room", all_of_them=True)
+        cause = _cut_off(current, subject, list(findings), expected[room], "of the room", being, all_of_them=True)
         if cause is not None:
             current.findings.append(cause)
 
 
 def _cut_off(
-    current: Round, subject: Subject, findings: Sequence[Finding], expected: int, where: str, all_of_them: bool = False
+    current: Round,
+    subject: Subject,
+    findings: Sequence[Finding],
+    expected: int,
+    where: str,
+    being: set[str],
+    all_of_them: bool = False,
 ) -> Finding | None:
     """The finding that a device or a room is cut off, if so many of what is there are silent; else None."""
     find = current.find
@@ -105,7 +112,7 @@ def _cut_off(
     value = f"{len(hits)} of {expected} {where} silent"
     cause = Finding(FindingKind.LINK_DOWN, subject, min(found.since_ms for found in findings), value, hits)
     ratio = 1.0 if all_of_them else find.link_ratio
-    if _is_open(current, cause):
+    if cause.key in being:
         enough = len(hits) >= max(1, find.link_machines // 2) and len(hits) >= ratio / 2 * expected
         return cause if enough else None
     if len(hits) < find.link_machines:
@@ -114,10 +121,6 @@ def _cut_off(
     if len(hits) < expected and (together < find.link_machines or together < ratio * expected):
         return None
     return cause
-
-
-def _is_open(current: Round, cause: Finding) -> bool:
-    return any(incident.open and incident.key == cause.key for incident in current.incidents.values())
 
 
 def _together(moments: Iterable[int]) -> int:
@@ -131,7 +134,7 @@ def _together(moments: Iterable[int]) -> int:
     return most
 
 
-def _by_room(current: Round, kind: FindingKind, findings: list[Finding]) -> None:
+def _by_room(current: Round, kind: FindingKind, findings: list[Finding], being: set[str]) -> None:
     assert current.school is not None
     findings.sort(key=lambda finding: finding.subject)
     for room, found in groupby(findings, key=lambda finding: finding.subject.room):
@@ -139,7 +142,7 @@ def _by_room(current: Round, kind: FindingKind, findings: list[Finding]) -> None
         hits = tuple(finding.subject for finding in some)
         since_ms = min(finding.since_ms for finding in some)
         cause = Finding(kind, Subject(current.school.name, room), since_ms, f"{len(hits)} machines", hits)
-        if len(some) >= (1 if _is_open(current, cause) else ROOM_MACHINES):
+        if len(some) >= (1 if cause.key in being else ROOM_MACHINES):
             current.findings.append(cause)
 
 

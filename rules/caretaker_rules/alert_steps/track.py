@@ -9,6 +9,7 @@
 """
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -16,7 +17,8 @@ from caretaker_rules.alert_settings import ms
 from caretaker_rules.alerting import Round
 from caretaker_rules.findings import Finding, FindingKind, Subject
 from caretaker_rules.incidents import RULES, Action, Entry, Incident, Opened, Status, after, fold
-from caretaker_rules.service import Impact, alternative_of, impact_of, priority_of, reach
+from caretaker_rules.model import Device
+from caretaker_rules.service import Impact, ServiceLevel, alternative_of, impact_of, priority_of, reach
 
 REOPEN_WITHIN = "48 h"
 """Where no level says so."""
@@ -64,14 +66,24 @@ def uid_of(kind: FindingKind, subject: Subject, opened_ms: int) -> str:
 def judge(finding: Finding, current: Round) -> tuple[int | None, Impact | None, bool]:
     """Priority, impact and whether there is an alternative, by the school's level of today; None, None: it has none."""
     level = current.clock.level_at(current.now_ms) if current.clock is not None else None
+    always_on = [name for name, known in current.classes.items() if known.always_on]
+    return priority_for(level, finding.subject, finding.hits, current.devices, always_on)
+
+
+def priority_for(
+    level: ServiceLevel | None,
+    subject: Subject,
+    hits: Iterable[Subject],
+    devices: Mapping[str, Device],
+    always_on: Sequence[str],
+) -> tuple[int | None, Impact | None, bool]:
+    """The same for anything: what has neither a device nor hits is about its whole room, or its whole school."""
     if level is None:
         return None, None, False
-    hits = [hit.device for hit in (finding.subject, *finding.hits) if hit.device]
-    if not hits:
-        room = finding.subject.room
-        hits = [device.name for device in current.devices.values() if not room or device.room == room]
-    always_on = [name for name, known in current.classes.items() if known.always_on]
-    found = reach(hits, current.devices, always_on)
+    names = [hit.device for hit in (subject, *hits) if hit.device]
+    if not names:
+        names = [device.name for device in devices.values() if subject.room in ("", device.room)]
+    found = reach(names, devices, always_on)
     impact, alternative = impact_of(level, found), alternative_of(level, found)
     return priority_of(level, impact, alternative), impact, alternative
 
