@@ -56,7 +56,7 @@ def body(incident: Incident, look: Round) -> str:
     rows += _clock_rows(incident, look.clock, zone, now_ms)
     if incident.open:
         rows.append(("State", _state(incident)))
-    rows.append(("Why", f"caretaker incident show {incident.number}"))
+    rows.append(("Why", f"caretaker incident {incident.number}"))
     return "\n".join(f"{name:<9} {text}" for name, text in rows)
 
 
@@ -78,7 +78,7 @@ def group_body(items: Sequence[tuple[Incident, What]], look: Round) -> str:
         lines.append(f"and {len(items) - MOST_LISTED:,} more")
     place = look.school.name if look.school else "caretaker"
     return "\n".join(
-        [*lines, "", f"All of them: caretaker incidents {place}", "One of them: caretaker incident show NUMBER"]
+        [*lines, "", f"All of them: caretaker incidents {place}", "One of them: caretaker incident NUMBER"]
     )
 
 

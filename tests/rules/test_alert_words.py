@@ -48,7 +48,7 @@ def test_a_message_says_what_where_since_when_how_urgent_and_how_to_see_why() ->
             "Answer    due Tue 09:30 (29 min left)",
             "Fix       due Tue 13:00 (3 h 59 min left)",
             "State     open, nobody has acknowledged it",
-            "Why       caretaker incident show 12",
+            "Why       caretaker incident 12",
         ]
         or telling.body.splitlines()[6] == "State     nobody has acknowledged it"
     )
@@ -64,7 +64,7 @@ def test_a_group_is_a_list_that_begins_with_the_most_urgent() -> None:
         "INC-1  P3  Tue 24 Nov 08:59  ash/ict1 is not well; fix due Wed 25 Nov 16:00 (15 h 30 min left)",
         "",
         "All of them: caretaker incidents ash",
-        "One of them: caretaker incident show NUMBER",
+        "One of them: caretaker incident NUMBER",
     ]
 
 
