@@ -1,7 +1,7 @@
 """What the rounds of the alert pipeline leave to each other in the state file, and what finders read of other books."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -10,6 +10,7 @@ from caretaker_collector.incident_book import Write
 from caretaker_contract.messages import Report
 from caretaker_contract.topics import Address
 from caretaker_rules.alerting import Pending
+from caretaker_rules.burn import Slice
 from caretaker_rules.model import Presence
 
 SCHEMA = """
@@ -18,8 +19,12 @@ CREATE TABLE IF NOT EXISTS crashes (
     PRIMARY KEY (school, device, epoch, boot)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS crashes_by_time ON crashes (at_ms);
+CREATE TABLE IF NOT EXISTS burn_slices (
+    school TEXT NOT NULL, from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, service_ms INTEGER NOT NULL,
+    owed_ms INTEGER NOT NULL, down_ms INTEGER NOT NULL, PRIMARY KEY (school, from_ms)
+) WITHOUT ROWID;
 """
-"""Boots that ended without a goodbye."""
+"""Boots that ended without a goodbye; and machine time of each school, for the burn rate."""
 KEEP_CRASHES_MS = 30 * 86_400_000
 T = TypeVar("T")
 _decode = msgspec.msgpack.Decoder(Pending).decode
@@ -74,6 +79,27 @@ def overdue(db: sqlite3.Connection, from_ms: int, now_ms: int) -> dict[str, dict
         (from_ms, from_ms, now_ms),
     )
     return _by_school(rows)
+
+
+def slices_of(db: sqlite3.Connection, school: str) -> list[Slice]:
+    """Machine time of a school, in order."""
+    rows = db.execute(
+        "SELECT from_ms, until_ms, service_ms, owed_ms, down_ms FROM burn_slices WHERE school = ? ORDER BY from_ms",
+        (school,),
+    )
+    return [Slice(*row) for row in rows]
+
+
+def sampled(school: str, slices: Sequence[Slice]) -> list[Write]:
+    """The statements that keep the newest of these slices, and forget those that stand before the oldest."""
+    if not slices:
+        return []
+    newest = slices[-1]
+    values = (newest.from_ms, newest.until_ms, newest.service_ms, newest.owed_ms, newest.down_ms)
+    return [
+        ("INSERT OR REPLACE INTO burn_slices VALUES (?, ?, ?, ?, ?, ?)", (school, *values)),
+        ("DELETE FROM burn_slices WHERE school = ? AND from_ms < ?", (school, slices[0].from_ms)),
+    ]
 
 
 def _by_school(rows: Iterable[tuple[str, str, T]]) -> dict[str, dict[str, T]]:

@@ -21,6 +21,7 @@ from caretaker_collector.stages.track import Track
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.topics import Address
+from caretaker_rules.alert_settings import AlertsFile, Channel, Digest
 from caretaker_rules.incidents import Action, Entry, Incident, Status
 from caretaker_rules.model import Estate
 from caretaker_rules.presence import PresenceSettings
@@ -44,7 +45,8 @@ LEVEL = ServiceLevel(
 class World:
     """Two schools; the stages from deciding to keeping."""
 
-    def __init__(self, folder: Path, service: ServiceFile | None = None) -> None:
+    def __init__(self, folder: Path, service: ServiceFile | None = None, settings: AlertsFile | None = None) -> None:
+        self.settings = settings
         self.path = folder / "state.db"
         oak = structs.replace(SCHOOL, name="oak", title="Oakley")
         devices = {}
@@ -73,7 +75,7 @@ class World:
         policies = {"ash": load_policy()}  # oak has none: its incidents are found all the same
         self.decide = Decide(self.memory, self.ledger, self.estate, policies, Calendars(self.estate, Path()))
         self.track = Track(self.memory, PresenceSettings())
-        self.alerts = Alerts(self.db, self.memory, self.estate, policies)
+        self.alerts = Alerts(self.db, self.memory, self.estate, policies, self.settings)
         self.keep = Keep(self.db, self.memory, self.ledger, self.estate)
 
     def restart(self) -> None:
@@ -299,3 +301,61 @@ async def test_three_starts_without_a_goodbye_within_a_day_are_crashes_and_a_lat
     for stage in (world.track, world.alerts, world.keep):
         await stage.run(batch)
     assert finding_book.crashes(world.db, 0) == {"ash": {"pc-01": (2, START_MS + 120_000)}}
+
+
+async def test_a_school_that_loses_machines_one_by_one_burns_its_allowed_outage_and_a_restart_forgets_nothing(
+    world: World,
+) -> None:
+    """Of twenty machines three are 15 %; 2 % may be down, and four times as much over an hour is too fast."""
+    for at_s in range(0, 5400, 300):
+        if at_s in (600, 1200, 1800):
+            world.set("lost", NAMES[at_s // 600 - 1])
+        await world.tick(at_s)
+        if at_s % 900 == 0:
+            world.restart()
+    found = {one.key: one for one in world.listed("ash")}
+    assert set(found) == {"lost ash/pc-01", "lost ash/pc-02", "lost ash/pc-03", "burning ash"}
+    burning = found["burning ash"]
+    assert "2.0% allowed" in burning.title
+    assert len(burning.hits) == 3
+    assert world.db.execute("SELECT count(*), sum(service_ms) FROM burn_slices WHERE school = 'ash'").fetchone() == (
+        16,  # all of the time but the first five minutes: before them nothing was on record
+        4_800_000,
+    )
+
+
+async def test_a_dark_school_burns_without_a_second_incident(world: World) -> None:
+    for at_s in range(0, 9000, 300):
+        if at_s == 3600:
+            world.set("lost", *NAMES[:-2])
+        await world.tick(at_s)
+    assert [one.key for one in world.listed("ash")] == ["school_dark ash"]
+
+
+async def test_the_digest_goes_out_once_a_day_though_the_rules_stand_still(tmp_path: Path) -> None:
+    desk = Channel(name="desk", kind="mail", to=["desk@test.invalid"])
+    settings = AlertsFile(default=["desk"], channels=[desk], digests=[Digest(channels=["desk"], at="10:00")])
+    world = World(tmp_path, ServiceFile(levels=[LEVEL]), settings)
+    for at_s in range(0, 3600, 300):
+        world.alerts.watch({}, START_MS + at_s * 1000)
+        if at_s == 900:
+            world.restart()
+    rows = world.db.execute("SELECT what, channel, status FROM tellings").fetchall()
+    assert rows == [("digest", "desk", "waiting")]
+    world.db.close()
+
+
+async def test_people_are_told_once_of_a_dark_school_with_its_number(tmp_path: Path) -> None:
+    desk = Channel(name="desk", kind="mail", to=["desk@test.invalid"])
+    world = World(tmp_path, ServiceFile(levels=[LEVEL]), AlertsFile(default=["desk"], channels=[desk]))
+    for at_s in range(0, 1500, 30):
+        if at_s == 30:
+            world.set("lost", *NAMES[:-2])
+        if at_s == 900:
+            world.set("in_use")
+        await world.tick(at_s)
+        world.restart()
+    rows = world.db.execute("SELECT what, json_extract(telling, '$.title') FROM tellings ORDER BY made_ms").fetchall()
+    assert [what for what, _ in rows] == ["opened", "fixed"]
+    assert rows[0][1] == "P1 Ashfield Secondary: all of ash is silent: 18 of 20 machines (INC-1)"
+    world.db.close()

@@ -5,9 +5,10 @@ import pytest
 
 from alert_world import DEVICES, World, at, said, settings_of
 from caretaker_rules.alert_settings import Severity
+from caretaker_rules.alert_steps.heard import RANK, Memory
 from caretaker_rules.alert_steps.quiet import WEEK_MS, quiet_until
 from caretaker_rules.alert_steps.silence import covers
-from caretaker_rules.alerting import Round
+from caretaker_rules.alerting import Round, Told, What
 from caretaker_rules.findings import FindingKind, Subject
 from caretaker_rules.incidents import Incident
 from caretaker_rules.model import Hold
@@ -128,6 +129,8 @@ def test_a_channel_that_was_taken_away_is_told_nothing_more() -> None:
     text = msgspec.json.encode(SETTINGS).replace(b'"desk"', b'"new"')
     world.alerts = msgspec.json.decode(text, type=type(SETTINGS))
     assert world.look(at("tue 09:30")) == []
+    world.happens("tue 09:40 reopened 1")
+    assert {telling.channel for telling in world.look(at("tue 15:00"))} == {"new"}
 
 
 def test_without_alert_settings_nobody_is_told_of_anything() -> None:
@@ -158,3 +161,22 @@ def test_severity_is_by_kind_then_by_priority(kind: FindingKind, priority: int |
     """What nobody gave one is important: in doubt somebody is told."""
     found = msgspec.structs.replace(incident(Subject("ash", "ict1"), kind=kind), priority=priority)
     assert SETTINGS.severity_of(found) is severity
+
+
+def test_what_a_channel_knows_begins_anew_after_the_end() -> None:
+    """Since when it knows, and how grave it was told it is: of the present run, not of the one before."""
+    memory = Memory([])
+    for what, at_ms, severity in (
+        (What.OPENED, 10, "critical"),
+        (What.REMINDED, 20, "critical"),
+        (What.FIXED, 30, "critical"),
+        (What.REOPENED, 40, "important"),
+        (What.WARNED, 50, "important"),
+    ):
+        memory.add(Told(uid="u1", what=what, channel="desk", at_ms=at_ms, severity=severity))
+        if at_ms == 20:
+            assert memory.of("u1", "desk").since_ms == 10
+    heard = memory.of("u1", "desk")
+    assert (heard.since_ms, heard.last_ms, heard.rank) == (40, 50, RANK["important"])
+    assert memory.knowing("u1") == ["desk"]
+    assert memory.knowing("u2") == []

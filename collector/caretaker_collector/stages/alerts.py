@@ -21,12 +21,16 @@ from caretaker_collector.pipeline import Batch
 from caretaker_collector.stages.ready import LATE_MS
 from caretaker_collector.stages.wake import NO_POLICY
 from caretaker_contract.errors import Unavailable
+from caretaker_rules import burn
 from caretaker_rules.alert_settings import AlertsFile, FindSettings, ms
 from caretaker_rules.alert_steps import run
+from caretaker_rules.alert_steps.digest import Seen
+from caretaker_rules.alert_steps.maintain import worked_on, works_on
 from caretaker_rules.alerting import Round
 from caretaker_rules.calendar import Booked, Free, booking, in_hours, zone_of
 from caretaker_rules.decisions import Snapshot
 from caretaker_rules.finders import View, find, find_own
+from caretaker_rules.findings import FindingKind, Subject
 from caretaker_rules.incidents import Entry, Incident
 from caretaker_rules.model import Device, Estate, Hold, School
 from caretaker_rules.policy import Policy
@@ -55,6 +59,18 @@ TOLD_BACK_MS = 86_400_000
 
 
 EVERYWHERE = "all schools"
+DOWN = frozenset(
+    {
+        FindingKind.LOST,
+        FindingKind.NOT_BACK,
+        FindingKind.SERVER_DOWN,
+        FindingKind.RELAY_SILENT,
+        FindingKind.LINK_DOWN,
+    }
+)
+"""Kinds of findings of machines that give no service."""
+LONGEST_LOOK_MS = 600_000
+"""Of what lies between two looks further apart, nobody knows."""
 
 
 class _Books(NamedTuple):
@@ -93,6 +109,8 @@ class Alerts:
         self._bookings: dict[tuple[str, str], tuple[int, int, Booked | None]] = {}  # from when until when it is good
         self._unpointed: list[tuple[int, Entry, Incident]] = []  # changes of which no point is known to be kept
         self._readiness: dict[tuple[str, str], tuple[int, tuple[int, int] | None]] = {}  # of which lesson, and what
+        self._slices: dict[str, list[burn.Slice]] = {}
+        self._looked_ms: dict[str, int] = {}
         self._books: _Books | None = None
         self._news: set[str] = set()  # schools with an incident that was just written, so has a number to tell by now
         self._failed: dict[str, str] = {}  # by school
@@ -127,7 +145,8 @@ class Alerts:
         for school in sorted(news - batch.looked.keys()) + list(batch.looked):
             try:
                 current = self._round(school, batch.looked.get(school), holds.get(school, []), books, batch.now_ms)
-                batch.writes += self._run(current, school)
+                writes = self._burn(current) if current.sees else []
+                batch.writes += writes + self._run(current, school)
                 if current.entries:
                     self._news.add(school)
                     batch.unfinished = True  # the next batch comes at once: by then they have their numbers
@@ -151,6 +170,8 @@ class Alerts:
         try:
             self._follow(now_ms)
             writes = self._run(current, "")
+            if self._alerts is not None:
+                writes += telling_book.digests(self._db, self._alerts, self._seen, now_ms)
             self._db.execute("BEGIN IMMEDIATE")
             for statement, values in writes:
                 self._db.execute(statement, values)
@@ -261,6 +282,45 @@ class Alerts:
     def hours_of(self, school: School) -> ServiceClock | None:
         """The school's hours of service, as far as they are known now; None where no level is agreed."""
         return self._clock(school, None)
+
+    def _burn(self, current: Round) -> list[Write]:
+        """Note the machine time since the last look, and find whether the school uses up its outage too fast."""
+        assert current.school is not None
+        name, now_ms = current.school.name, current.now_ms
+        level = current.clock.level_at(now_ms) if current.clock is not None else None
+        if level is None or current.clock is None:
+            return []
+        works = works_on(current)
+        down = {
+            finding.subject
+            for finding in current.findings
+            if finding.kind in DOWN and finding.subject.device and not worked_on(finding.subject, works, current)
+        }
+        if name not in self._slices:
+            self._slices[name] = finding_book.slices_of(self._db, name)
+        before = self._slices[name]
+        last_ms = self._looked_ms.get(name, before[-1].until_ms if before else now_ms)
+        self._looked_ms[name] = now_ms
+        if not 0 < now_ms - last_ms <= LONGEST_LOOK_MS:
+            return []  # nobody looked meanwhile
+        service_ms = current.clock.used_ms(last_ms, now_ms)
+        if not service_ms:
+            return []
+        heard = sum(bool(tracked.presence.heard_ms) for _, tracked in current.machines)
+        slices = burn.sample(before, last_ms, now_ms, service_ms, heard, len(down))
+        self._slices[name] = slices
+        hits = tuple(sorted(down))
+        for finding in burn.burning(slices, level, Subject(name)):
+            current.findings.append(msgspec.structs.replace(finding, hits=hits))
+        return finding_book.sampled(name, slices)
+
+    def _seen(self) -> list[Seen]:
+        """What a digest looks at."""
+        schools = [
+            Seen(school, list(self._incidents.of(name).values()), self._clock(school, None))
+            for name, school in self._estate.schools.items()
+        ]
+        return [*schools, Seen(None, list(self._incidents.of("").values()))]
 
     def _clock(self, school: School, timetable: Timetable | None) -> ServiceClock | None:
         """The school's hours of service, kept while its timetable is the same; `timetable` None: whatever is known."""

@@ -45,9 +45,9 @@ def deduplicate(look: Round) -> None:
         if channel not in kinds:  # its settings were taken away since it was told
             continue
         if kinds[channel] in ALONE:
-            tell(look, channel, severity, [item for since, item in news if since <= look.now_ms], one=False)
+            tell(look, channel, severity, [item for _, item in news], one=False)
         elif _group_is_due(look.alerts, memory.group_ms.get((channel, severity, end)), news, look.now_ms):
-            tell(look, channel, severity, [item for since, item in news if since <= look.now_ms], one=True)
+            tell(look, channel, severity, [item for _, item in news], one=True)
 
 
 def _begun(look: Round, memory: Memory, incident: Incident, severity: Severity, waiting: Waiting) -> None:

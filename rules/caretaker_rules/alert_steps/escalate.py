@@ -2,7 +2,7 @@
 
 - Unacknowledged time runs on the wall clock, from the first message about it (from when that was due, where all who
   would get it are left in peace). It stops for good with the acknowledgement, and while waiting for the customer.
-- `warn_ratio` of a clock's time, and all of it, are told to those who know of the incident and to the steps' channels,
+- `warn_ratio` of a clock's time, and all of it, are told to those who knew of the incident and to the steps' channels,
   once. The clocks stand still outside service hours and while waiting for the customer (`clocks.py`).
 - A rota's place is taken by whoever is on call at the look: who takes over is told of what nobody has acknowledged.
 - Silence and quiet hours hold here too.
@@ -110,12 +110,17 @@ def _turns(
         if all(memory.of(incident.uid, channel).count(late) for channel in all_late):
             continue
         clock = clock_of(incident, look.clock, look.now_ms)
-        if clock is None or clock.ended_ms or clock.paused:
+        if clock is None:
             continue
         if clock.late:
-            found.append((late, all_late))
+            what, turned_ms = late, clock.due_ms
         elif clock.used_ms >= alerts.warn_ratio * clock.allowance_ms:
-            found.append((warned, [*knowing, *_called(look, alerts, steps, warned)]))
+            what, turned_ms = warned, clocks.warn_ms(clock, alerts.warn_ratio)
+        else:
+            continue
+        # Who was told of the incident after that could read it there.
+        before = [each for each in knowing if turned_ms is None or memory.of(incident.uid, each).since_ms < turned_ms]
+        found.append((what, [*before, *_called(look, alerts, steps, what)]))
     return found
 
 

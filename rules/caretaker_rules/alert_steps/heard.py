@@ -22,6 +22,7 @@ class Heard(Struct):
     opened: int = 0  # how often it was told that it opened, or reopened
     once: int = 0  # how often of that by an escalation or a clock, at most
     ended: int = 0  # how often it was told that it is over
+    since_ms: int = 0  # when it was told of what it knows
     last_ms: int = 0
     rank: int = -1  # of the gravest severity since it began
 
@@ -41,6 +42,7 @@ class Heard(Struct):
 
     def add(self, told: Told) -> None:
         """Note one more."""
+        knew = self.knows
         count = self.counts[told.what] = self.counts.get(told.what, 0) + 1
         self.last_ms = max(self.last_ms, told.at_ms)
         if told.what == What.FIXED:
@@ -52,6 +54,8 @@ class Heard(Struct):
             self.opened += 1
         elif told.what in ONCE_A_RUN:
             self.once = max(self.once, count)
+        if not knew:
+            self.since_ms = told.at_ms
 
 
 class Memory:

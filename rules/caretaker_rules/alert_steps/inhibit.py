@@ -54,8 +54,8 @@ def of_room(wides: Sequence[Finding], _: Round) -> Explainer:
 CUT_OFF = (K.LINK_DOWN, K.SERVER_DOWN)
 SILENT = (K.LOST, K.LINK_DOWN, K.SERVER_DOWN, K.RELAY_SILENT)
 EXPLAINS: tuple[tuple[tuple[FindingKind, ...], Relation, tuple[FindingKind, ...]], ...] = (
-    ((K.SCHOOL_DARK,), of_school, (*SILENT, K.NOT_BACK, K.CANNOT_WAKE, K.ROOM_NOT_READY)),
-    (CUT_OFF, of_device, SILENT),
+    ((K.SCHOOL_DARK,), of_school, (*SILENT, K.NOT_BACK, K.CANNOT_WAKE, K.ROOM_NOT_READY, K.BURNING)),
+    (CUT_OFF, of_device, (*SILENT, K.BURNING)),
     (CUT_OFF, behind_it, (K.NOT_BACK, K.CANNOT_WAKE, K.ROOM_NOT_READY)),
     ((K.RELAY_SILENT,), of_school, (K.CANNOT_WAKE, K.NOT_BACK)),
     ((K.RELAY_SILENT,), before_it, (K.ROOM_NOT_READY,)),

@@ -13,9 +13,7 @@ from caretaker_rules.model import Device, Hold
 
 def maintain(current: Round) -> None:
     """Leave out of `findings` what somebody works on; of a finding with hits, those of them."""
-    works = [
-        hold for hold in current.holds if hold.kind == "maintenance" and hold.from_ms <= current.now_ms < hold.until_ms
-    ]
+    works = works_on(current)
     if not works or not current.findings:
         return
     being = {incident.key for incident in current.incidents.values() if incident.open}
@@ -23,14 +21,21 @@ def maintain(current: Round) -> None:
     for finding in current.findings:
         if finding.key in being:
             kept.append(finding)
-        elif not _worked_on(finding.subject, works, current):
-            hits = tuple(hit for hit in finding.hits if not _worked_on(hit, works, current))
+        elif not worked_on(finding.subject, works, current):
+            hits = tuple(hit for hit in finding.hits if not worked_on(hit, works, current))
             if hits or not finding.hits:
                 kept.append(finding if len(hits) == len(finding.hits) else structs.replace(finding, hits=hits))
     current.findings[:] = kept
 
 
-def _worked_on(subject: Subject, works: list[Hold], current: Round) -> bool:
+def works_on(current: Round) -> list[Hold]:
+    """The maintenance that is on now."""
+    return [
+        hold for hold in current.holds if hold.kind == "maintenance" and hold.from_ms <= current.now_ms < hold.until_ms
+    ]
+
+
+def worked_on(subject: Subject, works: list[Hold], current: Round) -> bool:
     """Whether somebody works on it, or on what it is behind."""
     if not subject.device:
         whole = [hold for hold in works if hold.device is None and hold.device_class is None]
