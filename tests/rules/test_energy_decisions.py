@@ -150,3 +150,12 @@ def test_restart_may_come_again_the_next_day():
     for ago, acts in (("19 h", False), ("21 h", True)):
         earlier = {device.address: asked(ago, verb="restart", step="done")}
         assert decide(snapshot((device, tracked), asked=earlier), policy_from(text), NOW_MS)[0].acts is acts
+
+
+def test_a_silence_keeps_no_machine_on():
+    """Even if one reached the rules, it is no hold: nobody is told, and that is all."""
+    plain = decide(snapshot(machine()), policy_from(TWO_RULES), NOW_MS)
+    silenced = decide(snapshot(machine(), holds=[hold("silence")]), policy_from(TWO_RULES), NOW_MS)
+    held = decide(snapshot(machine(), holds=[hold()]), policy_from(TWO_RULES), NOW_MS)
+    assert plain == silenced != held
+    assert plain[0].verdict is Verdict.SHUT_DOWN
