@@ -76,8 +76,10 @@ def group_body(items: Sequence[tuple[Incident, What]], look: Round) -> str:
     lines = [line(incident, look, what if mixed else None) for incident, what in items[:MOST_LISTED]]
     if len(items) > MOST_LISTED:
         lines.append(f"and {len(items) - MOST_LISTED:,} more")
-    place = f" {look.school.name}" if look.school else ""
-    return "\n".join([*lines, "", f"All of them: caretaker incidents{place}", "Why: caretaker incident NUMBER"])
+    place = look.school.name if look.school else "caretaker"
+    return "\n".join(
+        [*lines, "", f"All of them: caretaker incidents {place}", "One of them: caretaker incident NUMBER"]
+    )
 
 
 def line(incident: Incident, look: Round, what: What | None = None) -> str:

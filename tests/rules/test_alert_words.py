@@ -64,7 +64,7 @@ def test_a_group_is_a_list_that_begins_with_the_most_urgent() -> None:
         "INC-1  P3  Tue 24 Nov 08:59  ash/ict1 is not well; fix due Wed 25 Nov 16:00 (15 h 30 min left)",
         "",
         "All of them: caretaker incidents ash",
-        "Why: caretaker incident NUMBER",
+        "One of them: caretaker incident NUMBER",
     ]
 
 
