@@ -7,7 +7,8 @@ people does. `answer` makes the next requests fail.
 import base64
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,10 +39,11 @@ class FakeDesk:
     tickets: dict[int, DeskTicket] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     answer: list[int] = field(default_factory=list)  # statuses of the next answers, in place of the real ones
-    drop_after: list[str] = field(default_factory=list)  # paths whose next POST is done and then not answered
+    drop_after: list[str] = field(default_factory=list)  # paths whose next POST or PUT is done and then not answered
     search_sees: bool = True
+    search_finds_all: bool = False  # as a search by likeness may
+    slow_look: bool = False  # the next look at a ticket takes until somebody has closed it, or half a second
     url: str = ""
-    customer_comments_reopen: bool = True
 
     def open_tickets(self) -> list[DeskTicket]:
         """Those that nobody has closed."""
@@ -57,6 +59,10 @@ class FakeDesk:
         self.tickets[ticket.id] = ticket
         return ticket
 
+    def search(self, fits: Callable[[DeskTicket], bool]) -> list[DeskTicket]:
+        """What its search finds."""
+        return [t for t in self.tickets.values() if self.search_sees and (self.search_finds_all or fits(t))]
+
     def route(self, method: str, path: str, query: dict[str, str], body: Any, headers: Any) -> tuple[int, Any]:
         """Status and answer."""
         raise NotImplementedError
@@ -71,7 +77,7 @@ class Zammad(FakeDesk):
         if (method, path) == ("GET", "/api/v1/users/me"):
             return 200, {"id": 3, "login": "caretaker"}
         if (method, path) == ("GET", "/api/v1/tickets/search"):
-            found = [t for t in self.tickets.values() if query["query"] in t.title] if self.search_sees else []
+            found = self.search(lambda t: query["query"] in t.title)
             return 200, {
                 "tickets": [t.id for t in found],
                 "tickets_count": len(found),
@@ -134,7 +140,7 @@ class Glpi(FakeDesk):
         if name == "search/Ticket":
             assert query["criteria[0][field]"] == "1" and query["criteria[0][searchtype]"] == "contains"
             word = query["criteria[0][value]"]
-            found = [t for t in self.tickets.values() if word in t.title] if self.search_sees else []
+            found = self.search(lambda t: word in t.title)
             result: dict[str, Any] = {"totalcount": len(found), "count": len(found)}
             return 200, result | ({"data": [{"1": t.title, "2": t.id, "80": "Root"} for t in found]} if found else {})
         if (method, name) == ("POST", "Ticket"):
@@ -175,7 +181,7 @@ class Freshservice(FakeDesk):
             asked = query["query"]
             assert asked.startswith("\"tag:'") and asked.endswith("'\""), asked
             tag = asked[6:-2]
-            found = [t for t in self.tickets.values() if tag in t.tags] if self.search_sees else []
+            found = self.search(lambda t: tag in t.tags)
             return 200, {"tickets": [self.view(t) for t in found], "total": len(found)}
         if (method, path) == ("POST", "/api/v2/tickets"):
             assert body["status"] == 2 and body["email"] == "ict@ash.example"
@@ -222,8 +228,14 @@ def serving(desk: FakeDesk) -> Iterator[FakeDesk]:
                 status, answer = desk.answer.pop(0), None
             else:
                 body = json.loads(raw) if raw else None
+                number = parts.path.rpartition("/")[2]
+                if self.command == "GET" and number.isdigit() and desk.slow_look:
+                    desk.slow_look = False
+                    end = time.monotonic() + 0.5
+                    while desk.tickets[int(number)].state == "open" and time.monotonic() < end:
+                        time.sleep(0.005)
                 status, answer = desk.route(self.command, parts.path, query, body, self.headers)
-                if self.command == "POST" and parts.path in desk.drop_after:
+                if self.command != "GET" and parts.path in desk.drop_after:
                     desk.drop_after.remove(parts.path)
                     self.close_connection = True
                     return

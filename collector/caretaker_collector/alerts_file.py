@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from caretaker_collector.faults import choose, found_at
 from caretaker_collector.kinds import KINDS
+from caretaker_collector.notify.desk_presets import PRESETS
 from caretaker_collector.toml_file import TomlFile, convert, open_toml
 from caretaker_collector.toml_lines import KeyPath
 from caretaker_rules.alert_settings import AlertsFile, Channel, Critical, Important, Info, ms
@@ -158,10 +159,16 @@ def _check_channel(file: TomlFile, key: KeyPath, channel: Channel) -> None:
         file.fault((*key, "url"), "expected an address that begins with https:// or http://", channel.url)
     elif needs_url and not web and channel.url and "://" not in channel.url:
         file.fault(
-            (*key, "url"), "expected an address such as mailtos://..., msteams://... or slack://...", channel.url
+            (*key, "url"), "expected an address such as mailtos://..., workflows://... or slack://...", channel.url
         )
     if channel.kind == "ticket" and channel.preset is None:
         file.fault((*key, "preset"), 'missing; add preset = "zammad", "glpi", "freshservice" or "mail"')
+    preset = PRESETS.get(channel.preset or "")
+    for name in ("token_file", *preset.needs) if preset is not None and channel.kind == "ticket" else ():
+        if not getattr(channel, name):
+            file.fault((*key, name), f'missing; {preset.title if preset else ""} needs {name} = "..."')
+    if channel.app_token_file is not None and channel.preset != "glpi":
+        file.fault((*key, "app_token_file"), 'only preset = "glpi" has one: leave it out', channel.app_token_file)
     if channel.kind == "webhook" and channel.secret_file is None:
         file.fault((*key, "secret_file"), "missing; the receiver tells by it that a message is ours")
     mail = channel.kind == "mail" or channel.preset == "mail"
@@ -170,7 +177,6 @@ def _check_channel(file: TomlFile, key: KeyPath, channel: Channel) -> None:
     for name, belongs in (
         ("preset", channel.kind == "ticket"),
         ("token_file", channel.kind == "ticket"),
-        ("app_token_file", channel.preset == "glpi"),
         ("secret_file", channel.kind == "webhook"),
         ("path", channel.kind == "file"),
     ):

@@ -252,6 +252,20 @@ async def test_a_channel_that_is_down_is_not_asked_for_every_message_and_drains_
         await until(lambda: len(ears.told) == 200)
 
 
+async def test_when_a_channel_works_again_nothing_waits_for_its_own_next_try(db: sqlite3.Connection) -> None:
+    """Three failures in a row were the channel's; what had been put off for hours goes out now."""
+    put(db, *(telling(uid=f"u{n}", id_=f"m{n}", at_ms=NOW_MS + n) for n in range(5)))
+    db.execute("UPDATE tellings SET attempts = 7, next_ms = ? WHERE id <> 'm0'", (NOW_MS + 10**10,))
+
+    def down(_: Telling) -> None:
+        if len(ears.tried) <= 3:
+            raise Unavailable("down")
+
+    ears = Ears(does=down)
+    async with running(db, desk=ears):
+        await until(lambda: len(ears.told) == 5)
+
+
 async def test_messages_for_a_channel_that_is_not_there_wait_and_are_a_problem(db: sqlite3.Connection) -> None:
     """Somebody may put it back into the settings."""
     put(db, telling(channel="gone", id_="m1"))

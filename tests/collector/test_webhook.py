@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import json
 import sqlite3
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,29 @@ async def test_what_each_answer_means(receiver: FaultyHttp, status: int, kind: t
     assert len(str(caught.value)) < 250 and "\n" not in str(caught.value)
     assert len(receiver.seen) == 1
     await hook.close()
+
+
+async def test_a_redirect_is_not_followed(receiver: FaultyHttp) -> None:
+    """It could lead anywhere, with our signature and our key."""
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(307)
+            self.send_header("Location", receiver.url)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        hook = ByWebhook(f"http://127.0.0.1:{server.server_address[1]}", [], lambda: 0)
+        with pytest.raises(Rejected, match="307"):
+            await hook.send(telling(), None)
+        await hook.close()
+        server.shutdown()
+    assert receiver.seen == []
 
 
 async def test_an_answer_without_end_is_cut_off(receiver: FaultyHttp) -> None:
