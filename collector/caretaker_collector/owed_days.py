@@ -63,7 +63,7 @@ class OwedDay(Struct, kw_only=True):
     day: date
     start_ms: int
     until_ms: int
-    level: ServiceLevel | None  # None: it had one when it was reckoned before
+    level: ServiceLevel
     calendar: Calendar
     old: dict[str, list[Point]]  # what the store has of the day, by device
     owed: list[Span]  # this and what follows from LOOK_BACK_DAYS before the day on
@@ -122,7 +122,7 @@ class OwedDay(Struct, kw_only=True):
             union(kept),
             lessons,
             self.wanted.get(device.name, ()),
-            self.level.user_off if self.level else "until_woken",
+            self.level.user_off,
             (self.start_ms, self.until_ms),
         )
         self.outages += [(device.name, outage) for outage in found.outages]
@@ -171,7 +171,7 @@ class OwedDays:
             return None
         calendar = await self._calendars.around(school, day)
         level = calendar.clock.level(day)
-        if level is None and not self._is_reckoned(name, day):
+        if level is None:
             return None
         changes: dict[str, list[Transition]] = {}
         for point in await store.read("transition", start_ms, until_ms, school=name):
@@ -196,11 +196,6 @@ class OwedDays:
             before=self._before(name, day, old.keys() | {a.device for a in self._estate.devices if a.school == name}),
             heartbeats_s=self._heartbeats(name),
         )
-
-    def _is_reckoned(self, school: str, day: date) -> bool:
-        """Whether a day has owed figures already: one that has lost its level since gets noughts."""
-        query = "SELECT 1 FROM day_stamps WHERE school = ? AND day = ?"
-        return self._db.execute(query, (school, day.isoformat())).fetchone() is not None
 
     def _before(self, school: str, day: date, devices: Iterable[str]) -> dict[str, list[Transition]]:
         found: dict[str, list[Transition]] = {}
