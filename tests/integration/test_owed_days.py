@@ -277,7 +277,7 @@ async def test_a_machine_that_left_the_register_keeps_what_it_was_owed(bench: Be
     assert figures(await bench.day(MON)) == (8, 0, 8, 0, 0, 0)
 
 
-async def test_a_day_that_has_lost_its_level_owes_nothing_any_more(bench: Bench) -> None:
+async def test_a_day_that_was_closed_after_all_owes_nothing_any_more(bench: Bench) -> None:
     await bench.works(MON)
     await bench.roll(f"{TUE} 00:10")
     bench.start(terms=[Term(starts=date(2026, 9, 15), ends=date(2026, 12, 18))], closed_days=[date(2026, 9, 14)])
