@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from caretaker_collector import state
 from caretaker_collector.records import recorded_before
 from caretaker_collector.service_calendar import LOOK_BACK_DAYS, Calendar, ServiceCalendars
-from caretaker_collector.stages.watch import sight
+from caretaker_collector.stages.watch import sight, watched_since_ms
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.metrics import FieldValue, Point
 from caretaker_contract.topics import Address
@@ -180,6 +180,8 @@ class OwedDays:
         for point in await store.read("device_day", start_ms, start_ms + 1, school=name):
             old.setdefault(point.tags[3], []).append(point)
         oldest_ms = start_ms - LOOK_BACK_DAYS * 86_400_000
+        # Before Caretaker was there it can say nothing: that is in no figure, and whoever shows one says so.
+        watched_ms = max(oldest_ms, watched_since_ms(self._db) or oldest_ms)
         return OwedDay(
             school=name,
             day=day,
@@ -188,7 +190,7 @@ class OwedDays:
             level=level,
             calendar=calendar,
             old=old,
-            owed=calendar.clock.owed(oldest_ms, until_ms),
+            owed=calendar.clock.owed(watched_ms, until_ms),
             seen=sight(self._db, oldest_ms, until_ms),
             maintenance=list(recorded_before(self._db, name, oldest_ms, until_ms)),
             wanted=self._wanted(name, oldest_ms, until_ms),

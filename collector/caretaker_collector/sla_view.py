@@ -78,7 +78,7 @@ def month_view(school: School, found: Reckoned, stated: Sequence[Stated], now_ms
     if found.waiting:
         days = ", ".join(day_text(date.fromisoformat(day)) for day in found.waiting[:5])
         more = f" and {len(found.waiting) - 5} more" if len(found.waiting) > 5 else ""
-        lines.append(f"not final: {days}{more} wait to be computed again by the running collector")
+        lines.append(f"not final: the running collector has still to compute {days}{more} again")
     if not figure.parts:
         lines.append("n/a: no service level was agreed for this month")
     for part in figure.parts:

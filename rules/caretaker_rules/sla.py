@@ -354,7 +354,7 @@ def _highest(caps: Sequence[float | None]) -> float | None:
 def rule_line(school: School, clock: ServiceClock, span: tuple[date, date, ServiceLevel], figure: Figure) -> str:
     """The rule that stands under a percentage, in one line."""
     first, last, level = span
-    days = ", ".join(kind.value.replace("_", " ") for kind in level.days) or "no"
+    days = " and ".join(kind.value.replace("_", " ") for kind in level.days) or "no"
     unknown = clock.unknown_days(midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone))
     holidays = school.bank_holidays != "none" and "bank_holiday" not in level.days
     country = school.bank_holidays.replace("_", " ").title()

@@ -147,6 +147,15 @@ async def test_without_sight_silence_is_unseen_and_not_down(tmp_path: Path) -> N
     await bench.close()
 
 
+async def test_what_lies_before_caretaker_was_there_is_in_no_figure(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.sees(f"{MON} 12:00", f"{WED} 00:00")
+    await bench.works(MON, on="12:00")
+    await bench.roll(f"{TUE} 00:10")
+    assert figures(await bench.day(MON)) == (4, 0, 4, 0, 0, 0)
+    await bench.close()
+
+
 async def test_a_machine_that_was_never_heard_is_owed_and_unseen(tmp_path: Path) -> None:
     bench = Bench(tmp_path, devices=2)
     bench.sees("2026-09-01 00:00", "2026-10-10 00:00")
