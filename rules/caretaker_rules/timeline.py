@@ -205,11 +205,8 @@ def _between(line: _Line, told: Told, earlier: Reading, later: Reading) -> None:
     if asleep_ms <= SLACK_MS and wall_ms - on_ms <= SLACK_MS:
         line.metered(later.at_ms)
         return
-    if asleep_ms + on_ms > wall_ms:  # rounding, or the clock was set back
-        asleep_ms = min(asleep_ms, wall_ms)
-        on_ms = wall_ms - asleep_ms
-    elif wall_ms - on_ms - asleep_ms <= SLACK_MS:
-        asleep_ms = wall_ms - on_ms
+    if wall_ms - on_ms - asleep_ms <= SLACK_MS:  # rounding; or the clock was set back, then the time on counts
+        asleep_ms = max(0, wall_ms - on_ms)
     if earlier.state is PowerState.ASLEEP:
         cause = told.cause(earlier)
         line.to(earlier.at_ms + asleep_ms, _OFF_BY[cause], cause)

@@ -115,35 +115,32 @@ class Told:
         begun: Transition | None = None
         stray_ms = -EVER_MS  # the last end without a beginning
         for at, change in enumerate(changes):
-            begins = _begins(change)
+            begins, at_ms = _begins(change), change.at_ms
             if begun is not None:
+                if not begins and change.from_state is not begun.to_state:
+                    continue  # a replayed report ends what was concluded after this one began
                 is_odd = begins and begun.at_ms - stray_ms <= SKEW_MS
-                self._add(begun, min(change.at_ms, _next_ms(chain, begun.at_ms) if is_odd else EVER_MS), chain)
+                until_ms = min(at_ms, _next_ms(chain, begun.at_ms)) if is_odd else at_ms
+                self._add(begun.at_ms, until_ms, begun.to_state, chain)
             elif not begins:
-                after = changes[at + 1 : at + 2]
-                is_early = any(_begins(one) and one.at_ms - change.at_ms <= SKEW_MS for one in after)
-                if (
-                    change.from_state is PowerState.LOST
-                    and stray_ms == -EVER_MS
-                    and not self.concluded
-                    and not is_early
-                ):
-                    self.concluded.append((-EVER_MS, change.at_ms, True))
-                stray_ms = change.at_ms
+                is_early = any(_begins(one) and one.at_ms - at_ms <= SKEW_MS for one in changes[at + 1 : at + 2])
+                if not self.concluded and not is_early:
+                    self._add(-EVER_MS, at_ms, change.from_state, chain)
+                stray_ms = at_ms
             begun = change if begins else None
         if begun is not None:
             is_odd = begun.at_ms - stray_ms <= SKEW_MS
-            self._add(begun, _next_ms(chain, begun.at_ms) if is_odd else EVER_MS, chain)
+            self._add(begun.at_ms, _next_ms(chain, begun.at_ms) if is_odd else EVER_MS, begun.to_state, chain)
 
-    def _add(self, begun: Transition, until_ms: int, chain: Sequence[Reading]) -> None:
+    def _add(self, from_ms: int, until_ms: int, state: PowerState, chain: Sequence[Reading]) -> None:
         """A machine that boots is there from its first report on, not only when its link stands."""
         at = bisect_right(chain, until_ms, key=made_ms) - 1
         while at >= 0 and chain[at].at_ms >= until_ms - CONNECT_MS:
             if chain[at].seq == 1:
                 until_ms = chain[at].at_ms
             at -= 1
-        if begun.at_ms < until_ms:
-            self.concluded.append((begun.at_ms, until_ms, begun.to_state is PowerState.LOST))
+        if from_ms < until_ms:
+            self.concluded.append((from_ms, until_ms, state is PowerState.LOST))
 
 
 def _rank(change: Transition) -> tuple[int, bool, bool, str, str, str]:

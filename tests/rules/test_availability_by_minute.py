@@ -142,6 +142,8 @@ def test_nothing_known_is_nothing_owed():
     assert account([], owed, [], [], [], "until_woken").figure.low is None
     short = [Stretch(london_ms("2026-10-06 00:00"), london_ms("2026-10-06 09:00"), What.ON)]
     assert account(short, owed, [], [], [], "until_woken").owed_ms == 3_600_000
+    whole_day = (london_ms("2026-10-06 00:00"), london_ms("2026-10-07 00:00"))
+    assert account(short, owed, [], [], [], "until_woken", whole_day).owed_ms == 3_600_000
 
 
 @pytest.mark.parametrize("kind", [What.OFF, What.LOST])

@@ -104,6 +104,14 @@ def test_what_happened_behind_a_cut_line_is_what_the_replay_tells():
     assert world.line("15:00", start="08:00") == "08:00 on, 11:02 blind, 12:00 planned_off user, 14:00 on"
 
 
+def test_a_goodbye_said_behind_a_cut_line_ends_what_the_collector_took_for_lost():
+    """The replay has come as far as the goodbye; the link of the next boot stands, and its reports are under way."""
+    world = World().boot("08:00").cut("11:00").goes("12:00", "user").mend("12:30").boot("14:00")
+    world.readings = [one for one in world.readings if one.boot == 1]
+    world.changes = [one for one in world.changes if one.cause is not Cause.BOOT]
+    assert world.line("14:00", start="08:00") == "08:00 on, 11:02 blind, 12:00 planned_off user"
+
+
 def test_a_machine_that_was_off_behind_the_line_and_whose_reports_were_dropped_has_no_recorded_cause():
     """The meters prove how long it was on; that is blind where it was taken for lost, and the rest off."""
     world = World().boot("08:00").cut("11:00").goes("12:00", "user").mend("12:30", dropped=True).boot("14:00")
@@ -122,6 +130,32 @@ def test_a_machine_found_in_the_span_was_lost_when_it_began_though_nothing_says_
     world = World().boot("08:00").cut("11:00").mend("13:00")
     world.changes = [one for one in world.changes if one.at_ms > clock_ms("12:00")]
     assert world.line("14:00", start="12:00") == "12:00 blind, 13:00 on"
+
+
+def test_lost_ends_with_its_own_end_and_not_with_a_replayed_report():
+    """The first report of the replay was made after the line was cut, and the machine has booted since."""
+    world = World().boot("08:00").cut("11:03").goes("12:00", "user").mend("12:30").boot("14:00")
+    line = world.line("15:00", start="08:00")
+    assert line == "08:00 on, 11:05 blind, 12:00 planned_off user, 14:00 on"
+
+
+def test_a_machine_that_booted_was_lost_only_until_then_though_nothing_says_since_when():
+    """The end is told by the link, seconds after the first report; those seconds are on, and nothing is blind."""
+    world = World().boot("08:00").crash("11:02").boot("13:00")
+    world.changes = [one for one in world.changes if one.at_ms > clock_ms("12:00")]
+    assert world.line("14:00", start="12:00") == "12:00 off, 13:00 on"
+
+
+def test_an_end_that_comes_before_its_own_beginning_by_the_clock_of_the_device():
+    """Lost at 11:02 by the collector's clock, found at once, at 10:55 by the device's: the next reading ends it."""
+    world = World().boot("08:00")
+    world.line("15:00")
+    lost = Transition(clock_ms("11:02"), IN_USE, PowerState.LOST, Cause.UNKNOWN, False)
+    world.changes += [lost, Transition(clock_ms("10:55"), PowerState.LOST, IN_USE, Cause.UNKNOWN, False)]
+    assert world.line("15:00", start="08:00") == "08:00 on, 11:02 blind, 11:05 on"
+    again = Transition(clock_ms("14:00"), IN_USE, PowerState.LOST, Cause.UNKNOWN, False)
+    world.changes += [again, Transition(clock_ms("14:20"), PowerState.LOST, IN_USE, Cause.UNKNOWN, False)]
+    assert world.line("15:00", start="08:00") == "08:00 on, 11:02 blind, 11:05 on, 14:00 blind, 14:20 on"
 
 
 def test_an_agent_that_was_stopped_leaves_blind_time():
@@ -168,6 +202,79 @@ def test_meters_of_a_new_epoch_reach_back_before_its_first_reading():
     ]
     line = words(timeline(readings, [], clock_ms("08:00"), clock_ms("12:00"), clock_ms("12:00"), SIGHT))
     assert line == "08:00 off, 11:00 on"
+
+
+def test_nobody_knows_when_a_machine_slept_before_a_new_epoch_was_first_heard():
+    """Time asleep on the meters of the first reading is blind; the time on lies right before it."""
+    readings = [
+        Reading("00000001", 1, 7, clock_ms("08:00"), OFF, 9, 9, 9),
+        Reading(EPOCH, 1, 12, clock_ms("12:00"), IN_USE, 3600, 0, 1800),
+    ]
+    line = words(timeline(readings, [], clock_ms("08:00"), clock_ms("12:00"), clock_ms("12:00"), SIGHT))
+    assert line == "08:00 off, 10:30 blind, 11:00 on"
+
+
+def test_the_first_reading_known_of_a_boot_tells_how_long_it_had_been_on():
+    """Its first reports never came: the time on lies right before it, the time off before that."""
+    readings = [
+        Reading(EPOCH, 1, 9, clock_ms("08:00"), OFF, 9, 9, 9),
+        Reading(EPOCH, 2, 12, clock_ms("12:00"), IN_USE, 9 + 3600, 9, 9),
+    ]
+    changes = [Transition(clock_ms("08:00"), IDLE, OFF, Cause.RULE, True)]
+    line = words(timeline(readings, changes, clock_ms("08:00"), clock_ms("12:00"), clock_ms("12:00"), SIGHT))
+    assert line == "08:00 planned_off rule, 11:00 on"
+
+
+def test_time_after_a_sleep_that_no_meter_counted_is_blind():
+    """Asleep for two hours, on for one, and an hour between that nobody saw."""
+    readings = [
+        Reading(EPOCH, 1, 1, clock_ms("08:00"), ASLEEP, 0, 0, 0),
+        Reading(EPOCH, 1, 2, clock_ms("12:00"), IN_USE, 3600, 0, 7200),
+    ]
+    changes = [Transition(clock_ms("08:00"), IDLE, ASLEEP, Cause.RULE, True)]
+    line = words(timeline(readings, changes, clock_ms("08:00"), clock_ms("12:00"), clock_ms("12:00"), SIGHT))
+    assert line == "08:00 planned_off rule, 10:00 blind, 11:00 on"
+
+
+def test_a_goodbye_gives_its_cause_to_a_sleep_that_no_reading_tells_of():
+    """The report of it never came; the meters say how long it was, the goodbye when it began and why."""
+    readings = [
+        Reading(EPOCH, 1, 1, clock_ms("08:00"), IN_USE, 0, 0, 0),
+        Reading(EPOCH, 1, 2, clock_ms("12:00"), IN_USE, 3 * 3600, 0, 3600),
+    ]
+    changes = [Transition(clock_ms("10:00"), IN_USE, OFF, Cause.RULE, True)]
+    line = words(timeline(readings, changes, clock_ms("08:00"), clock_ms("12:00"), clock_ms("12:00"), SIGHT))
+    assert line == "08:00 on, 10:00 planned_off rule, 11:00 on"
+
+
+def test_more_metered_than_wall_time_within_a_boot_counts_the_time_on_first():
+    """The clock was set back while it slept: an hour and a half on the meters, one hour on the wall."""
+    readings = [
+        Reading(EPOCH, 1, 1, clock_ms("08:00"), IN_USE, 0, 0, 0),
+        Reading(EPOCH, 1, 2, clock_ms("09:00"), IN_USE, 1800, 0, 3600),
+        Reading(EPOCH, 1, 3, clock_ms("10:00"), IN_USE, 1800 + 4000, 0, 3600 + 10),
+    ]
+    line = words(timeline(readings, [], clock_ms("08:00"), clock_ms("10:00"), clock_ms("10:00"), SIGHT))
+    assert line == "08:00 on, 08:30 off, 09:00 on"
+
+
+def test_a_clock_set_back_over_a_sleep_says_nothing_of_what_comes_after_it():
+    """Two hours on and a minute asleep by the meters, within one hour on the wall: then it is off."""
+    readings = [
+        Reading(EPOCH, 1, 1, clock_ms("08:00"), IN_USE, 0, 0, 0),
+        Reading(EPOCH, 1, 2, clock_ms("09:00"), OFF, 7200, 0, 60),
+        Reading(EPOCH, 2, 1, clock_ms("12:00"), IN_USE, 7200, 0, 60),
+    ]
+    line = words(timeline(readings, [], clock_ms("08:00"), clock_ms("12:00"), clock_ms("12:00"), SIGHT))
+    assert line == "08:00 on, 09:00 off"
+
+
+def test_an_end_without_a_beginning_says_nothing_where_others_are_known():
+    """Only the first end of all says that the machine was lost already."""
+    world = World().boot("08:00").cut("10:00").mend("10:20")
+    world.line("13:00")
+    world.changes.append(Transition(clock_ms("12:00"), PowerState.LOST, IN_USE, Cause.UNKNOWN, False))
+    assert world.line("13:00", start="08:00") == "08:00 on, 10:02 blind, 10:20 on"
 
 
 def test_while_the_collector_is_down_the_meters_tell_afterwards():
@@ -288,6 +395,8 @@ def test_a_machine_that_booted_after_its_goodbye_and_vanished_is_lost():
     world = evening()
     world.changes.append(Transition(clock_ms("19:00"), OFF, PowerState.LOST, Cause.UNKNOWN, False))
     assert world.line("20:00", start="16:00") == "16:00 on, 17:00 planned_off rule, 19:00 lost"
+    world.changes.append(Transition(clock_ms("19:58"), PowerState.LOST, IN_USE, Cause.UNKNOWN, False))
+    assert world.line("20:00", start="18:00") == "18:00 planned_off rule, 19:00 lost, 19:58 on"
 
 
 def test_a_cancelled_shutdown_was_no_time_off():
