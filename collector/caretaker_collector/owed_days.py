@@ -34,6 +34,8 @@ from caretaker_rules.timeline import timeline
 
 CHECK_DAYS = 400
 """How far back days are looked at again when a level or a calendar has changed."""
+STATED_DAYS = 100
+"""How long after its end a stated month is looked at again each day."""
 _DAY = timedelta(days=1)
 FIELDS = (
     "owed_s",
@@ -296,6 +298,8 @@ class OwedDays:
         while day <= today:
             mark(school.name, day.isoformat(), midnight_ms(today, zone))
             day += _DAY
+        # Incidents go on after their month is over, and no day of it says so: look at what was stated lately once a day.
+        self._look_again(school.name, f"{today - timedelta(days=STATED_DAYS):%Y-%m}")
         state.save_position(self._db, reader, today.toordinal())
 
     async def _mark_changed(self, school: School, now_ms: int, mark: Mark) -> None:
@@ -315,13 +319,17 @@ class OwedDays:
                 if (await self._calendars.around(school, day)).stamp(day) != stamp:
                     mark(school.name, text, now_ms)
                 await asyncio.sleep(0)
-            # What is not of days, such as a target, may change a stated month too: an empty name stands for no device.
-            self._db.execute(
-                "INSERT OR IGNORE INTO amended SELECT DISTINCT school, month || '-01', '' FROM stated WHERE school = ?",
-                (school.name,),
-            )
+            self._look_again(school.name, "")  # what is not of days, such as a target, may change a stated month too
         self._db.execute("INSERT OR REPLACE INTO owed_inputs VALUES (?, ?)", (school.name, signature))
         self._signatures[school.name] = signature
+
+    def _look_again(self, school: str, first_month: str) -> None:
+        """Have the months that were stated be reckoned again; an empty name stands for no device."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO amended SELECT DISTINCT school, month || '-01', '' FROM stated "
+            "WHERE school = ? AND month >= ?",
+            (school, first_month),
+        )
 
     def _signature(self, school: School) -> str:
         """What changes when the level, the school's settings or one of its files does."""
