@@ -298,7 +298,7 @@ class OwedDays:
         while day <= today:
             mark(school.name, day.isoformat(), midnight_ms(today, zone))
             day += _DAY
-        # Incidents go on after their month is over, and no day of it says so: look at what was stated lately once a day.
+        # Incidents go on after their month is over, and no day of it says so: what was stated is looked at once a day.
         self._look_again(school.name, f"{today - timedelta(days=STATED_DAYS):%Y-%m}")
         state.save_position(self._db, reader, today.toordinal())
 
