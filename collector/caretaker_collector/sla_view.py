@@ -202,7 +202,7 @@ def events_view(
     ]
     lines += ["", f"blind ({len(blind)}): Caretaker itself could not see, in hours of service"]
     lines += [f"  {until_text(begin, end, zone)}  {length_text(end - begin)}" for begin, end in blind]
-    lines += ["", "machines not seen for longest"]
+    lines += ["", "machines not seen for longest" if unseen else "every machine was seen whenever it was owed"]
     lines += [
         f"  {name:<24}{hours_text(figure.unseen_ms):>10} of {hours_text(figure.owed_ms)}" for name, figure in unseen
     ]
