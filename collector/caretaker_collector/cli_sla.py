@@ -63,6 +63,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     """A month with every event behind it."""
 
     figure: sla.Month
+    verdict: Verdict
     waiting: list[str]
     stated: list[Stated]
     faults: list[Fault]
@@ -176,6 +177,7 @@ async def _explained(tools: Tools, school: School, found: Reckoned) -> Explained
     ]
     return Explained(
         figure=found.figure,
+        verdict=found.figure.verdict,
         waiting=found.waiting,
         stated=tools.book.stated(school.name, found.figure.month),
         faults=sla_faults.faults(found.outages, found.incidents, clock),

@@ -197,16 +197,16 @@ class DayRollup:
             due += timedelta(days=1)
 
     def _mark_after(self, school: str, device: str, day: date, last: Reading, today: date) -> None:
+        """Only days whose owed figures are there: the totals do not depend on how a machine went."""
         if day >= today:
             return
-        after = self._db.execute(
-            "SELECT min(day) FROM day_ends WHERE school = ? AND device = ? AND day > ?",
-            (school, device, day.isoformat()),
-        ).fetchone()[0]
-        end = min(date.fromisoformat(after) if after else today, today, day + timedelta(days=LONGEST_GAP_DAYS))
-        while day < end:
-            day += timedelta(days=1)
-            self._recorder.mark_day(school, day.isoformat(), last.at_ms)
+        reckoned = self._db.execute(
+            "SELECT day FROM day_stamps WHERE school = ? AND day > ? AND day <= min(?, coalesce("
+            "(SELECT min(day) FROM day_ends WHERE school = ? AND device = ? AND day > ?), '9999'))",
+            (school, day.isoformat(), today.isoformat(), school, device, day.isoformat()),
+        ).fetchall()
+        for (text,) in reckoned[:LONGEST_GAP_DAYS]:
+            self._recorder.mark_day(school, text, last.at_ms)
 
     def _neighbours(self, school: str, device: str, day: date) -> list[Reading]:
         """The last reading before the day and the first one after it, where there are any."""

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from caretaker_collector import state
 from caretaker_collector.records import recorded_before
 from caretaker_collector.service_calendar import LOOK_BACK_DAYS, Calendar, ServiceCalendars
-from caretaker_collector.stages.watch import sight
+from caretaker_collector.stages.watch import sight, watched_since_ms
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.metrics import FieldValue, Point
 from caretaker_contract.topics import Address
@@ -34,6 +34,8 @@ from caretaker_rules.timeline import timeline
 
 CHECK_DAYS = 400
 """How far back days are looked at again when a level or a calendar has changed."""
+STATED_DAYS = 100
+"""How long after its end a stated month is looked at again each day."""
 _DAY = timedelta(days=1)
 FIELDS = (
     "owed_s",
@@ -63,7 +65,7 @@ class OwedDay(Struct, kw_only=True):
     day: date
     start_ms: int
     until_ms: int
-    level: ServiceLevel | None  # None: it had one when it was reckoned before
+    level: ServiceLevel
     calendar: Calendar
     old: dict[str, list[Point]]  # what the store has of the day, by device
     owed: list[Span]  # this and what follows from LOOK_BACK_DAYS before the day on
@@ -127,7 +129,7 @@ class OwedDay(Struct, kw_only=True):
             union(kept),
             lessons,
             self.wanted.get(device.name, ()),
-            self.level.user_off if self.level else "until_woken",
+            self.level.user_off,
             (self.start_ms, self.until_ms),
         )
         self.outages += [(device.name, outage) for outage in found.outages]
@@ -176,7 +178,7 @@ class OwedDays:
             return None
         calendar = await self._calendars.around(school, day)
         level = calendar.clock.level(day)
-        if level is None and not self._is_reckoned(name, day):
+        if level is None:
             return None
         changes: dict[str, list[Transition]] = {}
         for point in await store.read("transition", start_ms, until_ms, school=name):
@@ -185,6 +187,8 @@ class OwedDays:
         for point in await store.read("device_day", start_ms, start_ms + 1, school=name):
             old.setdefault(point.tags[3], []).append(point)
         oldest_ms = start_ms - LOOK_BACK_DAYS * 86_400_000
+        # Before Caretaker was there it can say nothing: that is in no figure, and whoever shows one says so.
+        watched_ms = max(oldest_ms, watched_since_ms(self._db) or oldest_ms)
         return OwedDay(
             school=name,
             day=day,
@@ -193,7 +197,7 @@ class OwedDays:
             level=level,
             calendar=calendar,
             old=old,
-            owed=calendar.clock.owed(oldest_ms, until_ms),
+            owed=calendar.clock.owed(watched_ms, until_ms),
             seen=sight(self._db, oldest_ms, until_ms),
             maintenance=list(recorded_before(self._db, name, oldest_ms, until_ms)),
             wanted=self._wanted(name, oldest_ms, until_ms),
@@ -201,11 +205,6 @@ class OwedDays:
             before=self._before(name, day, old.keys() | {a.device for a in self._estate.devices if a.school == name}),
             heartbeats_s=self._heartbeats(name),
         )
-
-    def _is_reckoned(self, school: str, day: date) -> bool:
-        """Whether a day has owed figures already: one that has lost its level since gets noughts."""
-        query = "SELECT 1 FROM day_stamps WHERE school = ? AND day = ?"
-        return self._db.execute(query, (school, day.isoformat())).fetchone() is not None
 
     def _before(self, school: str, day: date, devices: Iterable[str]) -> dict[str, list[Transition]]:
         found: dict[str, list[Transition]] = {}
@@ -304,6 +303,8 @@ class OwedDays:
         while day <= today:
             mark(school.name, day.isoformat(), midnight_ms(today, zone))
             day += _DAY
+        # Incidents go on after their month is over, and no day of it says so: what was stated is looked at once a day.
+        self._look_again(school.name, f"{today - timedelta(days=STATED_DAYS):%Y-%m}")
         state.save_position(self._db, reader, today.toordinal())
 
     async def _mark_changed(self, school: School, now_ms: int, mark: Mark) -> None:
@@ -323,13 +324,17 @@ class OwedDays:
                 if (await self._calendars.around(school, day)).stamp(day) != stamp:
                     mark(school.name, text, now_ms)
                 await asyncio.sleep(0)
-            # What is not of days, such as a target, may change a stated month too: an empty name stands for no device.
-            self._db.execute(
-                "INSERT OR IGNORE INTO amended SELECT DISTINCT school, month || '-01', '' FROM stated WHERE school = ?",
-                (school.name,),
-            )
+            self._look_again(school.name, "")  # what is not of days, such as a target, may change a stated month too
         self._db.execute("INSERT OR REPLACE INTO owed_inputs VALUES (?, ?)", (school.name, signature))
         self._signatures[school.name] = signature
+
+    def _look_again(self, school: str, first_month: str) -> None:
+        """Have the months that were stated be reckoned again; an empty name stands for no device."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO amended SELECT DISTINCT school, month || '-01', '' FROM stated "
+            "WHERE school = ? AND month >= ?",
+            (school, first_month),
+        )
 
     def _signature(self, school: School) -> str:
         """What changes when the level, the school's settings or one of its files does."""

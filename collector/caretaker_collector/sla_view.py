@@ -78,7 +78,7 @@ def month_view(school: School, found: Reckoned, stated: Sequence[Stated], now_ms
     if found.waiting:
         days = ", ".join(day_text(date.fromisoformat(day)) for day in found.waiting[:5])
         more = f" and {len(found.waiting) - 5} more" if len(found.waiting) > 5 else ""
-        lines.append(f"not final: {days}{more} wait to be computed again by the running collector")
+        lines.append(f"not final: the running collector has still to compute {days}{more} again")
     if not figure.parts:
         lines.append("n/a: no service level was agreed for this month")
     for part in figure.parts:
@@ -202,7 +202,7 @@ def events_view(
     ]
     lines += ["", f"blind ({len(blind)}): Caretaker itself could not see, in hours of service"]
     lines += [f"  {until_text(begin, end, zone)}  {length_text(end - begin)}" for begin, end in blind]
-    lines += ["", "machines not seen for longest"]
+    lines += ["", "machines not seen for longest" if unseen else "every machine was seen whenever it was owed"]
     lines += [
         f"  {name:<24}{hours_text(figure.unseen_ms):>10} of {hours_text(figure.owed_ms)}" for name, figure in unseen
     ]

@@ -23,7 +23,7 @@ from msgspec import Struct
 from caretaker_rules import clocks
 from caretaker_rules.availability import Figure
 from caretaker_rules.calendar import midnight_ms
-from caretaker_rules.incidents import Incident, Status
+from caretaker_rules.incidents import Incident
 from caretaker_rules.model import School
 from caretaker_rules.service import Credit, ServiceLevel
 from caretaker_rules.service_hours import ServiceClock
@@ -197,7 +197,7 @@ def part(
     """
     first, last, level = span
     from_ms, until_ms = midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone)
-    opened = [each for each in incidents if from_ms <= each.opened_ms < until_ms and each.status is not Status.MERGED]
+    opened = [each for each in incidents if from_ms <= each.opened_ms < until_ms]
     answered = times(level, opened, clock, now_ms, "respond")
     fixed = times(level, opened, clock, now_ms, "fix")
     not_ready = sum(not lesson.is_ready(level) for lesson in lessons)
@@ -354,7 +354,7 @@ def _highest(caps: Sequence[float | None]) -> float | None:
 def rule_line(school: School, clock: ServiceClock, span: tuple[date, date, ServiceLevel], figure: Figure) -> str:
     """The rule that stands under a percentage, in one line."""
     first, last, level = span
-    days = ", ".join(kind.value.replace("_", " ") for kind in level.days) or "no"
+    days = " and ".join(kind.value.replace("_", " ") for kind in level.days) or "no"
     unknown = clock.unknown_days(midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone))
     holidays = school.bank_holidays != "none" and "bank_holiday" not in level.days
     country = school.bank_holidays.replace("_", " ").title()

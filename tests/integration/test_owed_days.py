@@ -68,6 +68,17 @@ async def test_a_day_without_any_word_is_computed_when_it_is_over(bench: Bench) 
     assert figures(await bench.day(TUE)) == (8, 0, 0, 8, 0, 0)
 
 
+async def test_what_was_concluded_makes_its_day_due_without_a_report(bench: Bench) -> None:
+    """A machine falls silent and nobody else of the school says anything: its day is computed again all the same."""
+    told = bench.working(TUE, on="07:30", off="09:00")
+    await bench.say(*told[:-1])
+    await bench.roll(f"{TUE} 09:00")
+    bench.infer(f"{TUE} 09:00", IN_USE, PowerState.LOST)
+    await bench.record()
+    assert await bench.rollup.step(london_ms(f"{TUE} 10:00"), settle=False) == 1
+    assert (await bench.day(TUE))["down_s"] == HOUR
+
+
 async def test_planned_off_is_available_until_the_next_lesson_needs_it_however_long_ago_it_went(bench: Bench) -> None:
     """Off by a rule on Monday at 14:00: needed on Tuesday at 09:00; on Wednesday it is missing from eight on."""
     await bench.works(MON, off="14:00", cause=Cause.RULE)
@@ -133,6 +144,15 @@ async def test_without_sight_silence_is_unseen_and_not_down(tmp_path: Path) -> N
     assert (owed, down, faults) == (8, 0, 0)
     assert available + unseen == 8
     assert 4.9 < unseen <= 5.2
+    await bench.close()
+
+
+async def test_what_lies_before_caretaker_was_there_is_in_no_figure(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.sees(f"{MON} 12:00", f"{WED} 00:00")
+    await bench.works(MON, on="12:00")
+    await bench.roll(f"{TUE} 00:10")
+    assert figures(await bench.day(MON)) == (4, 0, 4, 0, 0, 0)
     await bench.close()
 
 
@@ -233,8 +253,9 @@ async def test_a_late_goodbye_mends_the_days_after_it_too(bench: Bench) -> None:
     assert [round((await bench.day(day))["down_s"] / HOUR) for day in (MON, TUE, WED)] == [4, 8, 8]
     bench.infer("2026-09-17 07:30", PowerState.LOST, IN_USE)
     await bench.works("2026-09-17")
-    await bench.say(goodbye)
     await bench.roll("2026-09-17 20:00")
+    await bench.say(goodbye)
+    await bench.roll("2026-09-17 21:00")
     assert [(await bench.day(day))["down_s"] for day in (MON, TUE, WED)] == [0, 0, 0]
     assert bench.outages() == []
 
@@ -265,7 +286,7 @@ async def test_a_machine_that_left_the_register_keeps_what_it_was_owed(bench: Be
     assert figures(await bench.day(MON)) == (8, 0, 8, 0, 0, 0)
 
 
-async def test_a_day_that_has_lost_its_level_owes_nothing_any_more(bench: Bench) -> None:
+async def test_a_day_that_was_closed_after_all_owes_nothing_any_more(bench: Bench) -> None:
     await bench.works(MON)
     await bench.roll(f"{TUE} 00:10")
     bench.start(terms=[Term(starts=date(2026, 9, 15), ends=date(2026, 12, 18))], closed_days=[date(2026, 9, 14)])

@@ -140,7 +140,7 @@ async def test_a_target_alone_makes_a_revision_too(bench: Bench) -> None:
     ]
 
 
-async def test_an_incident_that_went_on_makes_a_revision_when_the_month_is_shown_again(bench: Bench) -> None:
+async def test_an_incident_that_went_on_makes_a_revision_on_the_next_day(bench: Bench) -> None:
     subject = Subject("ash", "ict1", "pc-000")
     opened = Opened(
         kind=FindingKind.LOST, subject=subject, title="lost", since_ms=london_ms("2026-09-30 15:00"), priority=2
@@ -150,7 +150,10 @@ async def test_an_incident_that_went_on_makes_a_revision_when_the_month_is_shown
     await stated(bench, "2026-10-01 08:30")
     fixed = Entry(uid="u", at_ms=london_ms("2026-10-01 09:00"), by="rules", action=Action.FIXED)
     incident_book.append(bench.db, fixed)
-    assert (await stated(bench, "2026-10-02 12:00"))[1][2] == "incidents went on: INC-1"
+    await bench.roll("2026-10-01 20:00")
+    assert len(bench.book.stated("ash", "2026-09")) == 1
+    await bench.roll("2026-10-02 00:10")
+    assert [each.reason for each in bench.book.stated("ash", "2026-09")][1:] == ["incidents went on: INC-1"]
 
 
 class Desk:
