@@ -52,5 +52,4 @@ def crashed(before: Presence, report: Report) -> bool:
     """
     if report.epoch != before.epoch or report.boot <= before.boot or not before.seq:
         return False
-    was_on = before.state in ON_STATES or (before.state is PowerState.LOST and before.said in ON_STATES)
-    return was_on and not before.left_ms
+    return before.state in ON_STATES or (before.state is PowerState.LOST and before.said in ON_STATES)
