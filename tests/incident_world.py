@@ -79,6 +79,7 @@ class Scene:
         self.crashes: dict[str, tuple[int, int]] = {}
         self.holds: list[Hold] = []
         self.sees = True
+        self.seen_since_ms = 1
         self.in_service = True
         self.until_lesson = False
         self.pending: dict[str, Pending] = {}
@@ -152,7 +153,7 @@ class Scene:
             snapshot=snapshot,
             policy=POLICY,
             now_ms=self.now_ms,
-            seen_since_ms=1,
+            seen_since_ms=self.seen_since_ms,
             lessons=self.lessons,
             ready=self.ready,
             cannot_wake=self.cannot,
@@ -207,6 +208,13 @@ class Scene:
 
     def _lost(self, *names: str) -> None:
         self._set(self._names(*names), PowerState.LOST)
+
+    def _lost_for(self, seconds: str, *names: str) -> None:
+        """Lost since a while ago, as after the grace of its last will."""
+        self._lost(*names)
+        for name in self._names(*names):
+            presence = structs.replace(self.tracked[name].presence, since_ms=self.now_ms - int(seconds) * 1000)
+            self.tracked[name] = structs.replace(self.tracked[name], presence=presence)
 
     def _on(self, *names: str) -> None:
         self._set(self._names(*names), PowerState.IN_USE)
@@ -268,6 +276,9 @@ class Scene:
 
     def _blind(self) -> None:
         self.sees = False
+
+    def _reconnected(self) -> None:
+        self.seen_since_ms = self.now_ms
 
     def _sees_again(self) -> None:
         self.sees = True

@@ -249,7 +249,9 @@ async def test_silence_of_a_part_of_caretaker_is_an_incident_after_its_stated_ti
 
 
 def test_a_watch_that_cannot_write_says_so(world: World) -> None:
-    world.db.execute("DROP TABLE pending_findings")
+    world.db.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON pending_findings BEGIN SELECT raise(ABORT, 'disk full'); END"
+    )
     with pytest.raises(Unavailable):
         world.alerts.watch({"broker": "gone"}, START_MS)
     assert not world.db.in_transaction
@@ -264,8 +266,9 @@ async def test_every_change_of_an_incident_becomes_one_point_whoever_made_it(wor
     incident_book.append(world.db, entry)
     world.restart()
     await world.tick(60)
-    world.restart()
     await world.tick(90)
+    world.restart()
+    await world.tick(120)
     points = world.points()
     assert [(tags, fields["action"], fields["status"], fields["number"]) for tags, fields in points] == [
         ("ash/ict1/desktop/pc-01", "opened", "open", 1),
@@ -359,3 +362,44 @@ async def test_people_are_told_once_of_a_dark_school_with_its_number(tmp_path: P
     assert [what for what, _ in rows] == ["opened", "fixed"]
     assert rows[0][1] == "P1 Ashfield Secondary: all of ash is silent: 18 of 20 machines (INC-1)"
     world.db.close()
+
+
+async def test_what_is_urgent_is_told_in_the_round_in_which_it_is_found(tmp_path: Path) -> None:
+    desk = Channel(name="desk", kind="ticket", url="http://127.0.0.1:1")
+    world = World(tmp_path, ServiceFile(levels=[LEVEL]), AlertsFile(default=["desk"], channels=[desk]))
+    await world.tick(0)
+    world.set("lost", *NAMES[:-2])
+    await world.tick(60)
+    [one] = world.listed()
+    assert world.db.execute("SELECT uid, what FROM tellings").fetchall() == [(one.uid, "opened")]
+    world.db.close()
+
+
+async def test_right_after_the_broker_is_back_nothing_begins_yet(world: World) -> None:
+    world.set("lost", "pc-01")
+    world.memory.connected_since_ms = START_MS - 10_000
+    await world.tick(0)
+    await world.tick(30)
+    assert world.listed() == []
+    await world.tick(60)
+    await world.tick(90)
+    assert [one.key for one in world.listed()] == ["lost ash/pc-01"]
+
+
+async def test_a_machine_that_said_goodbye_did_not_crash(world: World) -> None:
+    address = Address("ash", "pc-01")
+    tracked = machine(name="pc-01", state="off", cause=Cause.USER)[1]
+    for before in (tracked, structs.replace(tracked, presence=structs.replace(tracked.presence, seq=0))):
+        world.memory.entry(address).tracked = before
+        batch = Batch(now_ms=START_MS, records=[], tick=False, position=0)
+        boot = report(1, PowerState.IN_USE, boot=6, at_ms=START_MS, cause=Cause.BOOT)
+        batch.messages.append(Received(address, boot, START_MS))
+        await world.track.run(batch)
+        assert batch.crashes == []
+
+
+async def test_what_lies_between_two_looks_far_apart_is_no_machine_time(world: World) -> None:
+    for at_s in (0, 300, 7500, 7800):
+        await world.tick(at_s)
+    [(spent_ms,)] = world.db.execute("SELECT sum(service_ms) FROM burn_slices WHERE school = 'ash'")
+    assert spent_ms == 600_000

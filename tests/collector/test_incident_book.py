@@ -10,7 +10,7 @@ import pytest
 from caretaker_collector import incident_book, state
 from caretaker_collector.incident_book import Follower
 from caretaker_rules.findings import FindingKind, Subject
-from caretaker_rules.incidents import Action, Entry, Opened
+from caretaker_rules.incidents import Action, Entry, Incident, Opened, fold
 
 DAY_MS = 86_400_000
 
@@ -75,6 +75,8 @@ def test_what_counts_as_open_is_what_the_log_says_whatever_was_written(db: sqlit
     open_ones = [one for one in folded if one.open]
     assert 0 < len(open_ones) < 40
     assert incident_book.open_ones(db) == open_ones
+    closed_ms = {one.uid: one.at_ms for one in _last_closing(db, folded)}
+    assert dict(db.execute("SELECT uid, closed_ms FROM incidents WHERE closed_ms IS NOT NULL")) == closed_ms
     assert sorted(follower.of("ash").values(), key=lambda one: one.number) == folded
 
 
@@ -96,3 +98,18 @@ def test_a_follower_keeps_what_is_open_and_forgets_what_was_closed_long_ago_unti
     follower.refresh(3 * DAY_MS + 1)
     assert {one.uid: one.entries for one in follower.of("ash").values()} == {"a": 2, "b": 3}
     assert Follower(db, DAY_MS, from_id=4).refresh(3 * DAY_MS + 1)[0][2] == follower.of("ash")["b"]
+
+
+def _last_closing(db: sqlite3.Connection, folded: list[Incident]) -> list[Entry]:
+    """The entry that closed each incident that is not open, by the fold."""
+    found = []
+    for incident in folded:
+        log = incident_book.log_of(db, incident.uid)
+        closings = [
+            number
+            for number in range(2, len(log) + 1)
+            if fold(1, log[: number - 1]).open and not fold(1, log[:number]).open
+        ]
+        if not incident.open:
+            found.append(log[closings[-1] - 1])
+    return found

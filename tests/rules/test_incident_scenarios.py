@@ -7,7 +7,9 @@ import pytest
 
 from caretaker_rules import finders
 from caretaker_rules.alert_steps.inhibit import EXPLAINS
-from incident_world import STEPS, Scene
+from caretaker_rules.alerting import Round
+from caretaker_rules.findings import Finding, FindingKind, Subject
+from incident_world import ALERTS, SCHOOL, STEPS, Scene
 
 inhibit = sys.modules[EXPLAINS[0][1].__module__]  # the package's own name `inhibit` is the step
 
@@ -103,7 +105,7 @@ STORIES = {
     "a school that goes dark is one incident, whatever was silent in it before": """
         08:45 on relay-1
         08:50 lost pc-01
-        09:00:10 lost pc-* tc-* lb-* srv-1 relay-1 lap-1
+        09:00:10 lost pc-* tc-* lb-* srv-1 relay-1 lap-1 -> lost ash/pc-01
         09:01:00 -> school_dark ash (25)
         10:00 on pc-* tc-* lb-* srv-1 relay-1 lap-1
         10:03 -> nothing
@@ -232,7 +234,7 @@ STORIES = {
         09:00 lost pc-01
         09:05 blind ; on pc-01 ; lost pc-02
         09:30 -> lost ash/pc-01
-        09:31 sees-again
+        09:31 sees-again -> lost ash/pc-01
         09:40 -> lost ash/pc-02
     """,
     "what comes back within two days is the same incident": """
@@ -265,6 +267,24 @@ def failed() -> int:
         except AssertionError:
             found += 1
     return found
+
+
+@pytest.mark.parametrize(("hits", "left"), [(("pc-01", "lb-01"), 1), (("pc-01", "lb-01", "lb-02"), 2)])
+def test_what_suffers_is_explained_when_at_least_half_of_it_is_hit_by_the_wider_fault(
+    hits: tuple[str, ...], left: int
+) -> None:
+    scene = Scene()
+    cut_off = Finding(FindingKind.LINK_DOWN, Subject("ash", "ict1", "sw-ict1"), 0, "", (_subject("pc-01"),))
+    burning = Finding(FindingKind.BURNING, Subject("ash"), 0, "", tuple(map(_subject, hits)))
+    current = Round(
+        now_ms=scene.now_ms, school=SCHOOL, devices=scene.devices, findings=[cut_off, burning], alerts=ALERTS
+    )
+    inhibit.inhibit(current)
+    assert len(current.findings) == left
+
+
+def _subject(name: str) -> Subject:
+    return Subject("ash", "ict1" if name.startswith("pc") else "lib", name)
 
 
 @pytest.mark.parametrize("finder", finders.FINDERS, ids=lambda finder: finder.__name__)

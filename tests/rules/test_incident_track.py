@@ -83,9 +83,11 @@ def test_rules_raise_a_priority_and_never_lower_it() -> None:
         08:53 -> room_not_ready ash/lib (3)
         08:55 on lb-02..03
         08:56 -> room_not_ready ash/lib
+        08:57 off lb-04 ; on lb-01 ; off lb-05
+        08:58 -> room_not_ready ash/lib (2)
         """
     )
-    assert more.actions("room_not_ready ash/lib") == ["opened", "grown", "priority", "grown"]
+    assert more.actions("room_not_ready ash/lib") == ["opened", "grown", "priority", "grown", "grown"]
     assert more.one("room_not_ready ash/lib").priority == 2
 
 

@@ -223,7 +223,8 @@ class Alerts:
         """What a round of a school begins with. Without a snapshot nothing begins and nothing ends in it."""
         school = self._estate.schools[name]
         connected_ms = self._memory.connected_since_ms
-        sees = snapshot is not None and 0 < connected_ms <= now_ms - SIGHT_MS and snapshot.behind_s * 1000 <= SIGHT_MS
+        # Without a broker it is behind without end.
+        sees = snapshot is not None and connected_ms <= now_ms - SIGHT_MS and snapshot.behind_s * 1000 <= SIGHT_MS
         timetable = snapshot.timetable if snapshot is not None else NO_TIMETABLE
         clock = self._clock(school, timetable if snapshot is not None else None)
         current = Round(
