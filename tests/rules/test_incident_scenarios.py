@@ -250,6 +250,59 @@ STORIES = {
         09:24 -> nothing
         09:26 -> lost ash/pc-01
     """,
+    "the first machines that are found lost wait for what follows": """
+        09:00:00 lost-for 45 pc-01..03 -> nothing
+        09:00:30 lost-for 60 pc-04..10 -> link_down ash/sw-ict1 (10)
+    """,
+    "machines behind a switch that are lost one by one are not the switch, however many": """
+        09:00 lost pc-01
+        09:10 lost pc-02
+        09:20 lost pc-03
+        09:30 lost pc-04
+        09:40 lost pc-05
+        09:50 lost pc-06
+        10:00 -> lost ash/pc-01, lost ash/pc-02, lost ash/pc-03, lost ash/pc-04, lost ash/pc-05, lost ash/pc-06
+    """,
+    "two machines are no switch, though they are all that is on behind it": """
+        08:40 off pc-03..10
+        09:00 lost pc-01 pc-02
+        09:05 -> lost ash/pc-01, lost ash/pc-02
+    """,
+    "most of a room without a known switch is that many machines, as long as one is heard": """
+        09:00:10 lost lb-01..05
+        09:01 -> lost ash/lb-01, lost ash/lb-02, lost ash/lb-03, lost ash/lb-04, lost ash/lb-05
+    """,
+    "a room of which some cannot be woken is one incident to its last machine": """
+        08:45 cannot pc-01..03 -> cannot_wake ash/ict1 (3)
+        09:00 woken pc-01 pc-02
+        09:10 -> cannot_wake ash/ict1
+    """,
+    "silence is counted from when Caretaker hears again": """
+        09:00 quiet pc-01
+        09:10 reconnected
+        09:20 -> nothing
+        09:26 -> lost ash/pc-01
+    """,
+    "a relay does not wait for service to begin": """
+        08:30 service ends
+        08:31 lost relay-1 -> relay_silent ash/relay-1
+    """,
+    "a disk that is full now and then is not counted together": """
+        09:00 disk pc-01 0.92
+        09:10 disk pc-01 0.5
+        09:12 disk pc-01 0.92
+        09:20 -> nothing
+        09:28 -> disk_full ash/pc-01
+    """,
+    "what is behind a switch that somebody works on is excused, too": """
+        09:00 maintain sw-ict1 30
+        09:01 lost pc-01
+        09:20 -> nothing
+    """,
+    "of what is hit, the machines that somebody works on are left out": """
+        09:00 maintain pc-01 60 ; maintain pc-02 60 ; lost pc-*
+        09:05 -> link_down ash/sw-ict1 (8)
+    """,
 }
 
 

@@ -16,15 +16,16 @@ def maintain(current: Round) -> None:
     works = works_on(current)
     if not works or not current.findings:
         return
-    being = {incident.key for incident in current.incidents.values() if incident.open}
+    being = {incident.key: incident for incident in current.incidents.values() if incident.open}
     kept: list[Finding] = []
     for finding in current.findings:
-        if finding.key in being:
-            kept.append(finding)
-        elif not worked_on(finding.subject, works, current):
-            hits = tuple(hit for hit in finding.hits if not worked_on(hit, works, current))
-            if hits or not finding.hits:
-                kept.append(finding if len(hits) == len(finding.hits) else structs.replace(finding, hits=hits))
+        known = being.get(finding.key)
+        if known is None and worked_on(finding.subject, works, current):
+            continue
+        before = known.ever_hit if known is not None else ()
+        hits = tuple(hit for hit in finding.hits if hit in before or not worked_on(hit, works, current))
+        if hits or not finding.hits or known is not None:
+            kept.append(finding if len(hits) == len(finding.hits) else structs.replace(finding, hits=hits))
     current.findings[:] = kept
 
 
