@@ -23,8 +23,8 @@ from caretaker_rules.timetable import NO_TIMETABLE, DayKind, Timetable
 
 log = structlog.get_logger()
 
-BACK_DAYS = 2
-"""How far back calendars are worked out: a lesson of last night may still be on."""
+BACK_DAYS = 40
+"""How far back calendars are worked out: the clock of an incident may have run through the last holidays."""
 SLACK_DAYS = 7
 """Every so many days (and up to as many more, so that not all schools come at once) a calendar is worked out anew."""
 WAIT_S = 1.0
