@@ -796,3 +796,8 @@ def drive(seeds: Sequence[int]) -> Counter[str]:
             switched=school.switched,
         )
     return total
+
+
+def drive_into_the_wall(seeds: Sequence[int]) -> Counter[str]:
+    """Instead of `drive`, to see what a violation comes to. (Processes can only be handed what they can import.)"""
+    raise AssertionError(f"seed {seeds[0]}, Tue: in use")

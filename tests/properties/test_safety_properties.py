@@ -17,7 +17,7 @@ from caretaker_rules.energy import judge
 from caretaker_rules.guards import DOORS, GUARDS, Guard
 from caretaker_rules.policy import Policy
 from caretaker_rules.reasons import Why
-from hostile_school import RULES, HostileSchool, drive
+from hostile_school import RULES, HostileSchool, drive, drive_into_the_wall
 from soak import Broken, soak
 
 MACHINE_HOURS = int(os.environ.get("HOSTILE_MACHINE_HOURS", "20000"))
@@ -93,11 +93,7 @@ def test_without_limits_the_oracle_finds_too_many() -> None:
 
 def test_a_school_that_breaks_is_told_with_its_seed_and_ends_the_soak() -> None:
     with pytest.raises(Broken, match="seed 7, Tue: in use"):
-        soak(1000, 1, 7, drive=broken)
-
-
-def broken(seeds: Sequence[int]) -> Counter[str]:
-    raise AssertionError(f"seed {seeds[0]}, Tue: in use")
+        soak(1000, 1, 7, drive=drive_into_the_wall)
 
 
 # -- the hours are worth their name ------------------------------------------------------------------------------------
