@@ -22,6 +22,7 @@ from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.topics import Address
 from caretaker_rules.alert_settings import AlertsFile, Channel, Digest
+from caretaker_rules.findings import FindingKind
 from caretaker_rules.incidents import Action, Entry, Incident, Status
 from caretaker_rules.model import Estate
 from caretaker_rules.presence import PresenceSettings
@@ -333,6 +334,28 @@ async def test_a_dark_school_burns_without_a_second_incident(world: World) -> No
             world.set("lost", *NAMES[:-2])
         await world.tick(at_s)
     assert [one.key for one in world.listed("ash")] == ["school_dark ash"]
+
+
+async def test_what_burns_at_closing_time_is_neither_fixed_then_nor_opened_anew_in_the_morning(world: World) -> None:
+    for at_s in range(0, 24 * 3600, 300):
+        if at_s == 6 * 3600 - 600:  # ten to four
+            world.set("lost", *NAMES[:1])
+        if at_s == 6 * 3600:
+            world.set("lost", *NAMES[1:2])
+        await world.tick(at_s)
+    [burning] = [one for one in world.listed("ash") if one.kind is FindingKind.BURNING]
+    assert burning.opened_ms < START_MS + 7 * 3_600_000, "within service"
+    assert burning.open and burning.reopened == 0
+
+
+async def test_what_a_dark_school_used_up_does_not_begin_to_burn_when_it_is_back(world: World) -> None:
+    for at_s in range(0, 4 * 3600, 300):
+        if at_s == 3600:
+            world.set("lost", *NAMES[:-2])
+        if at_s == 5400:
+            world.set("in_use", *NAMES[:-3])
+        await world.tick(at_s)
+    assert {one.key for one in world.listed("ash")} == {"school_dark ash", f"lost ash/{NAMES[-3]}"}
 
 
 async def test_the_digest_goes_out_once_a_day_though_the_rules_stand_still(tmp_path: Path) -> None:
