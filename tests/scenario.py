@@ -25,11 +25,12 @@ from aiosmtpd.controller import Controller
 from nacl.signing import SigningKey
 from typer.testing import CliRunner
 
-from caretaker_collector import incident_book, state
+from caretaker_collector import finding_book, incident_book, state
 from caretaker_collector.cli import app
 from caretaker_contract import signing
 from caretaker_contract.clock import Clock
 from caretaker_rules.alert_text import moment
+from caretaker_rules.alerting import Telling
 from caretaker_rules.findings import FindingKind
 from caretaker_rules.incidents import Action, Entry, Incident
 from caretaker_rules.model import Device, DeviceClass, Estate, Room, School
@@ -153,7 +154,9 @@ class Play:
     script: list[tuple[int, Callable[["Play"], None]]] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     logs: dict[str, list[Entry]] = field(default_factory=dict)
+    tellings: dict[str, Telling] = field(default_factory=dict)  # by id
     unsent: list[tuple[str, str, str]] = field(default_factory=list)
+    looks: dict[str, int] = field(default_factory=dict)  # of each finding: how many of its last looks differed
 
     def fault(self, kind: FaultKind, school: str, where: str, begin: str, end: str) -> None:
         """Something breaks, and is mended."""
@@ -255,9 +258,15 @@ class Play:
         try:
             self.incidents = list(incident_book.listed(db))
             self.logs = {one.uid: list(incident_book.log_of(db, one.uid)) for one in self.incidents}
-            self.unsent = db.execute(
-                "SELECT what, channel, answer FROM tellings WHERE status NOT IN ('sent', 'within')"
-            ).fetchall()
+            rows = db.execute("SELECT telling, status, answer FROM tellings").fetchall()
+            told = [(msgspec.json.decode(blob, type=Telling), status, answer) for blob, status, answer in rows]
+            self.tellings = {telling.id: telling for telling, _, _ in told}
+            self.unsent = [
+                (one.title, status, answer) for one, status, answer in told if status in ("waiting", "failed")
+            ]
+            for name in {one.subject.school for one in self.incidents}:
+                for key, pending in finding_book.pending_of(db, name).items():
+                    self.looks[key] = pending.history.bit_count()
         finally:
             db.close()
 
@@ -281,14 +290,24 @@ class Play:
         """What came there, in order; of one school with its title."""
         return [one for one in self.receivers.arrived if one.channel == channel and title in one.title]
 
+    def ready_ms(self, message: Arrived) -> int:
+        """When the collector had it ready."""
+        telling = self.tellings[message.id]
+        return max(telling.made_ms, telling.due_ms)
+
     def told_of(self, school: str) -> str:
         """Everything about a school, to explain a failure."""
         lines = [f"{one.title} {one.status.value} ({', '.join(self.actions(one))})" for one in self.of(school)]
-        lines += [f"{clock_time(one.at_ms)} {one.channel}: {one.title}" for one in self.receivers.arrived]
+        lines += [f"{clock_time(self.ready_ms(one))} {one.channel}: {one.title}" for one in self.receivers.arrived]
         return "\n".join(["", *lines, self.collector.log()[-1500:]])
 
-    def between(self, start: str, end: str, when_ms: int, late_s: int = 0) -> None:
-        """AssertionError unless the moment lies there; `late_s`: so much later is in order (after a restart)."""
+    def between(self, start: str, end: str, what: "int | Arrived", late_s: int = 0) -> None:
+        """AssertionError unless the moment, or the one at which a message was ready to go out, lies there.
+
+        By the collector's own time: how soon a server on this machine takes it is no part of the story. `late_s`: so
+        much later is in order (after a restart).
+        """
+        when_ms = self.ready_ms(what) if isinstance(what, Arrived) else what
         assert at_ms(start) <= when_ms <= at_ms(end) + late_s * 1000, (
             f"{clock_time(when_ms)} is not between {start} and {end} (+{late_s} s)"
         )

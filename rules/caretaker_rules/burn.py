@@ -83,7 +83,9 @@ def burns(slices: Sequence[Slice], target: float) -> list[Burn]:
         window = _newest(slices, long_ms)
         short = _newest(slices, long_ms // SHORT_SHARE)
         hit = [each.from_ms for each in window if each.down_ms]
-        found.append(Burn(rate, _share(window) / allowed, _share(short) / allowed, min(hit, default=0), window[0].from_ms))
+        found.append(
+            Burn(rate, _share(window) / allowed, _share(short) / allowed, min(hit, default=0), window[0].from_ms)
+        )
     return found
 
 
