@@ -54,5 +54,4 @@ def crashed(before: Presence, report: Report) -> bool:
         return False
     # A lost machine that connects with a new boot is unknown until it reports; so is one whose agent was stopped.
     found = before.state is PowerState.UNKNOWN and before.cause is not Cause.AGENT_STOP
-    was_on = before.state in ON_STATES or ((before.state is PowerState.LOST or found) and before.said in ON_STATES)
-    return was_on
+    return before.state in ON_STATES or ((before.state is PowerState.LOST or found) and before.said in ON_STATES)

@@ -383,7 +383,7 @@ async def test_people_are_told_once_of_a_dark_school_with_its_number(tmp_path: P
         world.restart()
     rows = world.db.execute("SELECT what, json_extract(telling, '$.title') FROM tellings ORDER BY made_ms").fetchall()
     assert [what for what, _ in rows] == ["opened", "fixed"]
-    assert rows[0][1] == "P1 Ashfield Secondary: all of ash is silent: 18 of 20 machines (INC-1)"
+    assert rows[0][1] == "P1 Ashfield Secondary: the whole school is silent: 18 of 20 machines (INC-1)"
     world.db.close()
 
 
