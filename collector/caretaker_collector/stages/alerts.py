@@ -239,6 +239,7 @@ class Alerts:
             classes=self._estate.classes,
             in_service=self._in_service(school, clock, now_ms),
             sees=sees,
+            seen_since_ms=connected_ms,
         )
         if snapshot is not None and sees:
             current.machines = snapshot.machines
