@@ -44,6 +44,8 @@ DAY = "2026-10-06"
 """A Tuesday in term; all times of a play are of this day, in London."""
 SPEED = 40.0
 """Forty seconds of a play are one of the world: a window of two minutes leaves a busy machine three seconds."""
+MOST_LATE_MS = 120_000
+"""What happens later than that is another story; three seconds of the world."""
 ALL_MORNING = ["mon-fri 08:00-12:30"]
 SEED = 4
 
@@ -351,5 +353,7 @@ def performing(plays: Sequence[Play]) -> Iterator[None]:
         acts += [(at_ms(play.end), play, Play.gather) for play in plays]
         for when_ms, play, act in sorted(acts, key=lambda one: one[0]):
             time.sleep(max(0.0, clock.real_s((when_ms - clock.now_ms()) / 1000)))
+            late_ms = clock.now_ms() - when_ms
+            assert late_ms < MOST_LATE_MS, f"{clock_time(when_ms)} came {late_ms / 1000:.0f} s late: too busy a machine"
             act(play)
         yield

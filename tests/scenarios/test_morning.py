@@ -12,8 +12,8 @@ from scenario import Arrived, Play, machines, of_network, performing, school
 
 pytestmark = pytest.mark.slow
 
-LATE_S = 240
-"""A killed collector needs four minutes of a play, six seconds of the world, until it sees and tells again."""
+LATE_S = 420
+"""A killed collector may need seven minutes of a play, ten seconds of the world, until it sees and tells again."""
 
 MATRIX = """
 matrix = [
@@ -80,7 +80,7 @@ to = ["digest@example.org"]
 from = "caretaker@example.org"
 """
 ALERTS_OF_ITSELF = ALERTS.replace('schools = ["gorse"]', 'schools = ["oak"]').replace('["hazel", "ivy"]', '["oak"]')
-BEGIN, END = "08:54", "09:31"
+BEGIN, END = "08:49", "09:31"
 SWITCHED = {"elm": "Elm", "fir": "Fir", "gorse": "Gorse", "hazel": "Hazel", "ivy": "Ivy", "juniper": "Juniper"}
 
 
@@ -128,7 +128,7 @@ def morning(folder: Path) -> Play:
     play.fault(FaultKind.SWITCH, "gorse", "ict1-switch", "09:05", "10:00")
     play.fault(FaultKind.SWITCH, "hazel", "ict1-switch", "09:03", "10:00")
     play.fault(FaultKind.SWITCH, "ivy", "ict1-switch", "09:03", "10:00")
-    play.at("09:08", lambda it: acknowledge(it, "ivy"))
+    play.at("09:07", lambda it: acknowledge(it, "ivy"))
     play.fault(FaultKind.SWITCH, "juniper", "ict1-switch", "09:03", "10:00")
     play.at("09:08", lambda it: acknowledge(it, "juniper"))
     for minute in range(3, 22, 3):
@@ -260,7 +260,7 @@ def test_a_flapping_line_is_one_incident_not_ten(play: Play) -> None:
     begun = [what for what in story(play, "desk", "Kale") if not what.startswith("fixed")]
     assert begun == [""], play.told_of("kale")
     assert play.actions(incident).count(Action.REOPENED) == 0
-    assert play.looks[incident.key] > 3, "it came and went"
+    assert play.looks[incident.key] > 2, "it came and went"
 
 
 def test_the_digest_comes_once_and_lists_what_is_open(play: Play) -> None:
