@@ -138,8 +138,8 @@ def morning(folder: Path) -> Play:
 
 def acknowledge(play: Play, name: str) -> None:
     """The engineer looks at the list and acknowledges what is there."""
-    [number] = [word for word in play.caretaker("incidents", name).split() if word.startswith("INC-")]
-    play.caretaker("incident", "ack", number, "--by", "Sam")
+    for number in [word for word in play.caretaker("incidents", name).split() if word.startswith("INC-")]:
+        play.caretaker("incident", "ack", number, "--by", "Sam")
 
 
 def itself(folder: Path) -> Play:
