@@ -176,6 +176,7 @@ class Scene:
             classes=ALL_CLASSES,
             in_service=self.in_service,
             sees=self.sees,
+            seen_since_ms=self.seen_since_ms,
         )
         run(current, self.steps)
         self.pending = current.pending

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from caretaker_collector import incident_actions, incident_book, incident_view, people, state
+from caretaker_collector import finding_book, incident_actions, incident_book, incident_view, people, state
 from caretaker_collector.cli_base import (
     CANNOT_TELL,
     FINDING,
@@ -78,8 +78,14 @@ def incidents(
         closed = incident_book.closed_since(db, from_ms)
         found += [one for one in closed if not one.open and name in (None, one.subject.school)]
     hours = incident_view.service_clocks(estate, folder, found, now_ms)
+    newest = finding_book.titles(db, {one.subject.school for one in found if one.open})
     rows = incident_view.by_time_left(
-        [incident_view.shown(one, hours, incident_view.zone_for(one, estate), now_ms) for one in found]
+        [
+            incident_view.shown(
+                one, hours, incident_view.zone_for(one, estate), now_ms, newest.get(one.key, "") if one.open else ""
+            )
+            for one in found
+        ]
     )
     if json:
         typer.echo(as_json({"incidents": rows}))
@@ -105,7 +111,8 @@ def show(number: Number, config: Config = None, json: Json = False) -> None:
     estate, folder, db = _opened(config, read_only=True)
     one, now_ms = incident_actions.one(db, _number(number)), collector_now(db)
     hours = incident_view.service_clocks(estate, folder, [one], now_ms)
-    row = incident_view.shown(one, hours, incident_view.zone_for(one, estate), now_ms)
+    newest = finding_book.titles(db, {one.subject.school}) if one.open else {}
+    row = incident_view.shown(one, hours, incident_view.zone_for(one, estate), now_ms, newest.get(one.key, ""))
     log = incident_book.log_of(db, one.uid)
     if json:
         typer.echo(as_json({"incident": row, "history": log}))

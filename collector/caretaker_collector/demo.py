@@ -37,7 +37,7 @@ THIS_MACHINE = Address("here", "this-machine")
 SEED = 7
 DRAIN_S = 30.0
 HTTP_PORT = 8600
-OURS = ("data", "agent", "run", "command.key")
+OURS = ("data", "agent", "run", "command.key", "alerts.log", "alerts-duty.log")
 """What an earlier demo wrote and this one must not go on with; its settings are written over."""
 
 
@@ -185,6 +185,8 @@ def write_settings(out: Path, broker_port: int, store: str) -> None:
     """Everything that a provider would write by hand, for the demo's two schools and this machine."""
     with resources.as_file(example("school.toml")) as policy, resources.as_file(example("service.toml")) as service:
         write_demo_estate(out, policy, service)
+    # Its channels are files in this folder: a demo tells nobody else.
+    (out / "alerts.toml").write_text(example("alerts.toml").read_text(encoding="utf-8"), encoding="utf-8")
     # Exempt: the machine of whoever tries the demo is looked at and never asked to switch off.
     (out / "here-devices.csv").write_text(f"device,room,class,mac,tags\n{THIS_MACHINE.device},desk,desktop,,exempt\n")
     with (out / "estate.toml").open("a", encoding="utf-8") as estate:
@@ -211,6 +213,7 @@ lessons = []
     (out / "collector.toml").write_text(
         f"""# Written by `caretaker demo`. Commands such as `caretaker why` find it here.
 estate = "estate.toml"
+alerts = "alerts.toml"
 data = "data"
 tick_s = 30.0
 

@@ -13,9 +13,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from caretaker_collector import incident_book
 from caretaker_collector.http import fleet_states
 from caretaker_contract.messages import Meters, PowerState
 from caretaker_contract.topics import Address
+from caretaker_rules import alert_text
+from caretaker_rules.alerting import Telling
 from caretaker_rules.energy import Decision, Verdict
 from caretaker_rules.reasons import Why, duration
 
@@ -43,7 +46,7 @@ ENDINGS = {
 
 
 def look_at_this_first(demo: "Demo") -> str:
-    """Five lines for a newcomer."""
+    """Six lines for a newcomer."""
     http = demo.collector.settings.http
     where = demo.out.name
     return (
@@ -52,7 +55,8 @@ def look_at_this_first(demo: "Demo") -> str:
         "  2 why was one switched off, or left on?   caretaker why ash/lib-17    (or here/this-machine)\n"
         "  3 keep a room on:                         caretaker hold ash/lib --until 18:00 --reason club\n"
         "  4 stop everything, and go on:             caretaker stop all --reason look; caretaker resume all\n"
-        f"  5 its own health: http://{http.host}:{http.port}/healthz and /metrics; all files are in {where}/\n"
+        "  5 at 16:31 a switch dies: what is wrong now?  caretaker incidents    (who is told: alerts.log)\n"
+        f"  6 its own health: http://{http.host}:{http.port}/healthz and /metrics; all files are in {where}/\n"
     )
 
 
@@ -92,7 +96,7 @@ class Screen:
         words = "  ".join(f"{state.value.replace('_', ' ')} {states[state]}" for state in SHOWN if states[state])
         return (
             f"{self._now():%a %d %b %H:%M:%S}  {words}  reports {counts['reports']}  sent {counts['commands_sent']}  "
-            f"lag {self._collector.lag}"
+            f"incidents {len(incident_book.open_ones(self._collector.db))}  lag {self._collector.lag}"
         )
 
     def _states(self) -> Counter[PowerState]:
@@ -133,9 +137,29 @@ class Screen:
             "(watts of each class, not metered)"
         )
         yield Text("here     " + self._this_machine())
+        yield from self._wrong()
         problems = collector.problems()
         if problems:
             yield Text("trouble  " + "; ".join(f"{part}: {reason}" for part, reason in problems.items()), style="red")
+
+    def _wrong(self) -> Iterator[Text]:
+        """The gravest incident that is open, and the newest message about one."""
+        found = incident_book.open_ones(self._collector.db)
+        found.sort(key=lambda one: (one.priority or 0, -one.since_ms))  # Caretaker's own first: they have no priority
+        said = "nothing is wrong"
+        if found:
+            school = self._collector.estate.schools.get(found[0].subject.school)
+            place = school.title if school else "Caretaker itself"
+            priority = f"P{found[0].priority} " if found[0].priority is not None else ""
+            more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+            said = f"{priority}{place} · {alert_text.short(found[0])}{more}"
+        yield Text(f"incident {said}   (caretaker incidents)", style="red" if found else "")
+        row = self._collector.db.execute(
+            "SELECT telling FROM tellings WHERE uid != '' ORDER BY made_ms DESC, id LIMIT 1"
+        ).fetchone()
+        if row is not None:
+            told = msgspec.json.decode(row[0], type=Telling)
+            yield Text(f"told     {self._clock(told.made_ms)} {told.channel}: {told.title}")
 
     def _energy(self) -> tuple[float, float]:
         """(W drawn now, Wh since the start) of devices that are on, by the watts of their class."""

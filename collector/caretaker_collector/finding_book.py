@@ -36,6 +36,12 @@ def pending_of(db: sqlite3.Connection, school: str) -> dict[str, Pending]:
     return {key: _decode(blob) for key, blob in rows}
 
 
+def titles(db: sqlite3.Connection, schools: Iterable[str]) -> dict[str, str]:
+    """Each finding of these schools in words, with the figures of the newest look, by key."""
+    found = {key: pending.finding for school in schools for key, pending in pending_of(db, school).items()}
+    return {key: str(finding) for key, finding in found.items() if finding is not None}
+
+
 def changes(school: str, before: Mapping[str, Pending], after: Mapping[str, Pending]) -> list[Write]:
     """The statements that make `before` into `after`: only what is different is written."""
     writes: list[Write] = [

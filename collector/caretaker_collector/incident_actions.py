@@ -14,6 +14,7 @@ from caretaker_rules.alert_steps.track import priority_for
 from caretaker_rules.findings import FindingKind, Subject
 from caretaker_rules.incidents import Action, Entry, Incident, Opened, Status
 from caretaker_rules.model import Estate
+from caretaker_rules.service import Places
 from caretaker_rules.service_hours import ServiceClock
 
 LONGEST_TEXT = 2_000
@@ -114,7 +115,7 @@ def report(db: sqlite3.Connection, estate: Estate, where: Scope, who: str, text:
     devices = {device.name: device for device in estate.devices.values() if device.school == where.school}
     level = ServiceClock.of(school, estate.service).level_at(now_ms)
     always_on = [name for name, known in estate.classes.items() if known.always_on]
-    priority, impact, alternative = priority_for(level, subject, (), devices, always_on)
+    priority, impact, alternative = priority_for(level, subject, (), devices, Places(devices, always_on))
     title = text.strip()[:LONGEST_TEXT]
     opened = Opened(
         kind=FindingKind.REPORTED,

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from caretaker_collector import calendars
 from caretaker_rules import clocks
-from caretaker_rules.alert_text import length, moment
+from caretaker_rules.alert_text import length, moment, short
 from caretaker_rules.calendar import LOOK_AHEAD_DAYS, local, zone_of
 from caretaker_rules.clocks import Clock
 from caretaker_rules.findings import Subject
@@ -43,6 +43,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     response: Clock | None
     fix: Clock | None
     due: str  # what is said of its time: "fix due Tue 10:12 (1 h 27 min left)"
+    newest: str = ""  # its title with the figures of the newest look; "": as it was opened
 
 
 def service_clocks(
@@ -63,7 +64,9 @@ def service_clocks(
     return found
 
 
-def shown(incident: Incident, hours: Mapping[str, ServiceClock], zone: ZoneInfo, now_ms: int) -> Shown:
+def shown(
+    incident: Incident, hours: Mapping[str, ServiceClock], zone: ZoneInfo, now_ms: int, newest: str = ""
+) -> Shown:
     """With its clocks, and what is said of its time in a list."""
     service = hours.get(incident.subject.school)
     response = clocks.response(incident, service, now_ms) if service is not None else None
@@ -76,7 +79,7 @@ def shown(incident: Incident, hours: Mapping[str, ServiceClock], zone: ZoneInfo,
     else:
         text = clocks.text(fix, zone, now_ms)
         due = text if fix.ended_ms or fix.paused else f"fix {text}"
-    return Shown(name=incident.name, incident=incident, response=response, fix=fix, due=due)
+    return Shown(name=incident.name, incident=incident, response=response, fix=fix, due=due, newest=newest)
 
 
 def by_time_left(found: Sequence[Shown]) -> list[Shown]:
@@ -91,10 +94,11 @@ def by_time_left(found: Sequence[Shown]) -> list[Shown]:
 
 
 def line(one: Shown, estate: Estate) -> str:
-    """ "INC-12  P1  Ashfield · sw-ict1 is cut off: 31 of 31 behind it silent · fix due Tue 10:12 (1 h 27 min left)"."""
+    """ "INC-12  P1  Ashfield · sw-ict1 is down: 31 machines behind it are cut off · fix due Tue 10:12 ..."."""
     incident = one.incident
-    parts = [f"{_place(incident.subject, estate)} · {_short(incident)}"]
-    if len(incident.hits) > 1:
+    said = short(incident, one.newest)
+    parts = [f"{_place(incident.subject, estate)} · {said}"]
+    if len(incident.hits) > 1 and "machines" not in said:
         parts.append(f"{len(incident.hits)} machines")
     parts.append(one.due)
     if incident.open:
@@ -109,7 +113,10 @@ def details(one: Shown, log: Sequence[Entry], names: Mapping[str, str], estate: 
     """Everything about one incident: what it is now, and its whole history. `names`: of other incidents by uid."""
     incident = one.incident
     zone = zone_for(incident, estate)
-    rows = [(one.name, _short(incident)), ("where", f"{_place(incident.subject, estate)} ({incident.subject})")]
+    rows = [
+        (one.name, short(incident, one.newest)),
+        ("where", f"{_place(incident.subject, estate)} ({incident.subject})"),
+    ]
     since = f"{moment(incident.since_ms, zone)} ({length(now_ms - incident.since_ms)} ago)"
     rows += [("state", _state(incident, names)), ("since", since)]
     if incident.priority is not None:
@@ -141,10 +148,6 @@ def zone_for(incident: Incident, estate: Estate) -> ZoneInfo:
 def _place(subject: Subject, estate: Estate) -> str:
     school = estate.schools.get(subject.school)
     return school.title if school is not None else subject.school or "Caretaker itself"
-
-
-def _short(incident: Incident) -> str:
-    return incident.title.replace(f"{incident.subject.school}/", "") if incident.subject.school else incident.title
 
 
 def _state(incident: Incident, names: Mapping[str, str]) -> str:

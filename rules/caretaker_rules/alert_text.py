@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from caretaker_rules import clocks
 from caretaker_rules.alerting import Round, What
 from caretaker_rules.calendar import local
+from caretaker_rules.findings import FindingKind
 from caretaker_rules.incidents import RULES, Incident, Status
 from caretaker_rules.model import School
 from caretaker_rules.service import Impact
@@ -33,16 +34,27 @@ _IMPACTS = {Impact.SCHOOL: "the school is hit", Impact.ROOM: "a room is hit", Im
 
 
 def title(incident: Incident, what: What, school: School | None) -> str:
-    """One line: "P2 Ashfield: switch ash/sw-1 is cut off (INC-12)"."""
+    """One line: "P2 Ashfield: sw-1 is down: 20 machines behind it are cut off (INC-12)"."""
     place = f"{school.title}: " if school else ""
     start = "part of another incident now: " if incident.status is Status.MERGED else STARTS[what]
-    return f"{start}{_priority(incident)}{place}{incident.title} ({incident.name})"
+    return f"{start}{_priority(incident)}{place}{short(incident)} ({incident.name})"
+
+
+def short(incident: Incident, title: str = "") -> str:
+    """Its title (or another one of it) for a line that names the school already."""
+    school, title = incident.subject.school, title or incident.title
+    if not school or incident.kind is FindingKind.REPORTED:
+        return title  # people write what they like
+    if not incident.subject.room and not incident.subject.device:
+        whole = title.replace(f"all of {school} ", "the whole school ", 1)
+        return whole if whole != title else title.replace(f"{school} ", "the school ", 1)
+    return title.replace(f"{school}/", "")
 
 
 def body(incident: Incident, look: Round) -> str:
     """A line for each thing that somebody at the desk asks first."""
     now_ms, zone = look.now_ms, look.zone
-    rows = [("What", incident.title), ("Where", where(incident, look))]
+    rows = [("What", short(incident)), ("Where", where(incident, look))]
     if incident.status is Status.MERGED:
         rows.append(("State", "part of another incident now"))
     elif incident.fixed_ms:
@@ -83,11 +95,11 @@ def group_body(items: Sequence[tuple[Incident, What]], look: Round) -> str:
 
 
 def line(incident: Incident, look: Round, what: What | None = None) -> str:
-    """An incident in one line: "INC-12  P2  Mon 23 Nov 09:00  switch ash/sw-1 is cut off; fix due Tue 10:40"."""
+    """An incident in one line: "INC-12  P2  Mon 23 Nov 09:00  sw-1 is down; fix due Tue 10:40"."""
     start = STARTS[what] if what else ""
     due = next((f"; fix {text}" for name, text in _clock_rows(incident, look.clock, look.zone, look.now_ms)[1:]), "")
     since = moment(incident.since_ms, look.zone)
-    return f"{incident.name}  {_priority(incident)} {since}  {start}{incident.title}{due}"
+    return f"{incident.name}  {_priority(incident)} {since}  {start}{short(incident)}{due}"
 
 
 def where(incident: Incident, look: Round) -> str:

@@ -22,6 +22,7 @@ from caretaker_rules.calendar import zone_of
 from caretaker_rules.findings import Finding
 from caretaker_rules.incidents import Entry, Incident
 from caretaker_rules.model import Device, DeviceClass, Hold, School, Tracked
+from caretaker_rules.service import Places
 from caretaker_rules.service_hours import ServiceClock
 from caretaker_rules.timetable import NO_TIMETABLE, Timetable
 
@@ -115,7 +116,9 @@ class Round:
     classes: Mapping[str, DeviceClass] = field(default_factory=dict)
     in_service: bool = True  # is it within the school's hours of service
     sees: bool = True  # False: Caretaker cannot see, so nothing begins and nothing ends
+    seen_since_ms: int = 0  # since when it sees without a break
     waiting: list[Finding] = field(default_factory=list)  # what is wrong but does not count yet
+    places: Places | None = None  # how far faults reach: made when first asked
     memory: "Memory | None" = None  # what each channel has heard, of `told`: the telling steps share it
 
     @property

@@ -6,6 +6,9 @@ Workbook", chapter 5). On a school's clock with some 200 hours of service a mont
 used at 4 times over 1 h (2 %), 1.67 over 6 h (5 %) and 1 over 30 h (15 %; the book's is 10), all hours of service.
 
 An alert needs two windows: the long one says that it matters, the short one, a twelfth of it, that it still goes on.
+
+Out of hours of service both windows stand where they were at closing time: what burnt then burns on. What a fault of
+several machines has used up is told as that fault, so nothing begins to burn while one is within the long window.
 """
 
 from collections.abc import Sequence
@@ -54,6 +57,7 @@ class Burn(Struct, frozen=True):
     long_times: float  # burn rate over the whole window
     short_times: float
     since_ms: int  # when the oldest slice with an outage in the window began
+    from_ms: int = 0  # when the long window began
 
     @property
     def burning(self) -> bool:
@@ -79,14 +83,22 @@ def burns(slices: Sequence[Slice], target: float) -> list[Burn]:
         window = _newest(slices, long_ms)
         short = _newest(slices, long_ms // SHORT_SHARE)
         hit = [each.from_ms for each in window if each.down_ms]
-        found.append(Burn(rate, _share(window) / allowed, _share(short) / allowed, min(hit, default=0)))
+        found.append(
+            Burn(rate, _share(window) / allowed, _share(short) / allowed, min(hit, default=0), window[0].from_ms)
+        )
     return found
 
 
-def burning(slices: Sequence[Slice], level: ServiceLevel, subject: Subject) -> list[Finding]:
-    """A finding when some rate burns; at most one, of the fastest."""
+def burning(
+    slices: Sequence[Slice], level: ServiceLevel, subject: Subject, explained_ms: int | None = None
+) -> list[Finding]:
+    """A finding when some rate burns; at most one, of the fastest.
+
+    `explained_ms` is the newest moment at which a fault of several machines was there; None: it does not matter, such
+    as for what is an incident already.
+    """
     for burn in burns(slices, level.availability_target):
-        if burn.burning:
+        if burn.burning and (explained_ms is None or explained_ms < burn.from_ms):
             allowed = (1 - level.availability_target) * burn.long_times
             value = (
                 f"{burn.long_times:.1f} times as fast as allowed over {burn.rate.over_h} h of service "

@@ -39,9 +39,9 @@ TITLES: dict[FindingKind, str] = {
     FindingKind.ROOM_NOT_READY: "{subject} is not ready for its lesson: {value}",
     FindingKind.DISK_FULL: "disk of {subject} is {value} full",
     FindingKind.CRASHING: "{subject} crashed {value}",
-    FindingKind.SERVER_DOWN: "server {subject} is down",
+    FindingKind.SERVER_DOWN: "server {subject} is down: {value}",
     FindingKind.LINK_DOWN: "{subject} is cut off: {value}",
-    FindingKind.RELAY_SILENT: "relay {subject} is silent",
+    FindingKind.RELAY_SILENT: "relay {subject} is silent: {value}",
     FindingKind.SCHOOL_DARK: "all of {subject} is silent: {value}",
     FindingKind.BURNING: "{subject} uses up its allowed outage too fast: {value}",
     FindingKind.BROKER_SILENT: "Caretaker has no connection to its broker",
@@ -50,6 +50,8 @@ TITLES: dict[FindingKind, str] = {
     FindingKind.COLLECTOR_BEHIND: "Caretaker is {value} behind",
     FindingKind.REPORTED: "{value}",
 }
+LINK_TITLE = "{subject} is down: {value}"
+"""Of a device, where `TITLES` speaks of what is behind one that nobody knows of: a room."""
 
 
 class Subject(Struct, frozen=True, order=True):
@@ -85,4 +87,6 @@ class Finding(Struct, frozen=True):
         return f"{self.kind.value} {self.subject}"
 
     def __str__(self) -> str:
-        return TITLES[self.kind].format(subject=self.subject, value=self.value)
+        of_device = self.kind is FindingKind.LINK_DOWN and self.subject.device
+        title = LINK_TITLE if of_device else TITLES[self.kind]
+        return title.format(subject=self.subject, value=self.value).removesuffix(": ")

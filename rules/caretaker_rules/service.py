@@ -130,28 +130,44 @@ def with_dependents(hits: Iterable[str], behind: Mapping[str, list[str]]) -> set
     return reached
 
 
+class Places:
+    """A school's devices in the order that `reach` needs: put so once for many faults. `always_on` as for `reach`."""
+
+    def __init__(self, devices: Mapping[str, Device], always_on: Container[str] = ()) -> None:
+        self._devices = devices
+        self._always_on = always_on
+        self._behind = behind_of(devices.values())
+        self._totals: dict[str, int] = {}
+        for device in devices.values():
+            if device.device_class not in always_on:
+                self._totals[device.room] = self._totals.get(device.room, 0) + 1
+        self._total = sum(self._totals.values())
+
+    def reach(self, hits: Iterable[str]) -> Reach:
+        """How far a fault of these devices reaches, by as much work as there are devices that it hits."""
+        named = [name for name in hits if name in self._devices]
+        hit: dict[str, int] = {}
+        for name in with_dependents(named, self._behind):
+            device = self._devices[name]
+            if device.device_class not in self._always_on:
+                hit[device.room] = hit.get(device.room, 0) + 1
+        return Reach(
+            hit=sum(hit.values()),
+            total=self._total,
+            rooms={room: (count, self._totals[room]) for room, count in hit.items()},
+            shared=any(
+                self._devices[name].device_class in self._always_on and name not in self._behind for name in named
+            ),
+        )
+
+
 def reach(hits: Iterable[str], devices: Mapping[str, Device], always_on: Container[str] = ()) -> Reach:
     """How far a fault of these devices of a school reaches. `always_on`: names of the classes that are.
 
     What is always on (servers, switches) is counted by what is behind it, not as a machine: nobody sits at it. Names
     that the school does not have are left out.
     """
-    named = [name for name in hits if name in devices]
-    behind = behind_of(devices.values())
-    reached = with_dependents(named, behind)
-    totals: dict[str, int] = {}
-    hit: dict[str, int] = {}
-    for device in devices.values():
-        if device.device_class not in always_on:
-            totals[device.room] = totals.get(device.room, 0) + 1
-            if device.name in reached:
-                hit[device.room] = hit.get(device.room, 0) + 1
-    return Reach(
-        hit=sum(hit.values()),
-        total=sum(totals.values()),
-        rooms={room: (count, totals[room]) for room, count in hit.items()},
-        shared=any(devices[name].device_class in always_on and name not in behind for name in named),
-    )
+    return Places(devices, always_on).reach(hits)
 
 
 def impact_of(level: ServiceLevel, found: Reach) -> Impact:

@@ -22,6 +22,7 @@ from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.topics import Address
 from caretaker_rules.alert_settings import AlertsFile, Channel, Digest
+from caretaker_rules.findings import FindingKind
 from caretaker_rules.incidents import Action, Entry, Incident, Status
 from caretaker_rules.model import Estate
 from caretaker_rules.presence import PresenceSettings
@@ -335,6 +336,32 @@ async def test_a_dark_school_burns_without_a_second_incident(world: World) -> No
     assert [one.key for one in world.listed("ash")] == ["school_dark ash"]
 
 
+async def test_what_burns_at_closing_time_is_neither_fixed_then_nor_opened_anew_in_the_morning(world: World) -> None:
+    for at_s in range(0, 24 * 3600, 300):
+        if at_s == 6 * 3600 - 600:  # ten to four
+            world.set("lost", *NAMES[:1])
+        if at_s == 6 * 3600:
+            world.set("lost", *NAMES[1:2])
+        await world.tick(at_s)
+    [burning] = [one for one in world.listed("ash") if one.kind is FindingKind.BURNING]
+    assert burning.opened_ms < START_MS + 7 * 3_600_000, "within service"
+    assert burning.open and burning.reopened == 0
+
+
+async def test_what_a_dark_school_used_up_does_not_begin_to_burn_when_it_is_back(world: World) -> None:
+    """Only what the four machines use up that stay away, once its end is no more within the hour that is looked at."""
+    for at_s in (*range(0, 5400, 300), *range(5400, 6000, 30), *range(6000, 4 * 3600, 300)):
+        if at_s == 3600:
+            world.set("lost", *NAMES[:-2])
+        if at_s == 5400:
+            world.set("in_use", *NAMES[:-6])
+        await world.tick(at_s)
+    found = {one.key: one for one in world.listed("ash")}
+    assert set(found) == {"school_dark ash", "burning ash", *(f"lost ash/{name}" for name in NAMES[-6:-2])}
+    back_ms = found["school_dark ash"].fixed_ms
+    assert 0 <= found["burning ash"].opened_ms - back_ms - 3_600_000 <= 300_000
+
+
 async def test_the_digest_goes_out_once_a_day_though_the_rules_stand_still(tmp_path: Path) -> None:
     desk = Channel(name="desk", kind="mail", to=["desk@test.invalid"])
     settings = AlertsFile(default=["desk"], channels=[desk], digests=[Digest(channels=["desk"], at="10:00")])
@@ -360,7 +387,7 @@ async def test_people_are_told_once_of_a_dark_school_with_its_number(tmp_path: P
         world.restart()
     rows = world.db.execute("SELECT what, json_extract(telling, '$.title') FROM tellings ORDER BY made_ms").fetchall()
     assert [what for what, _ in rows] == ["opened", "fixed"]
-    assert rows[0][1] == "P1 Ashfield Secondary: all of ash is silent: 18 of 20 machines (INC-1)"
+    assert rows[0][1] == "P1 Ashfield Secondary: the whole school is silent: 18 of 20 machines (INC-1)"
     world.db.close()
 
 

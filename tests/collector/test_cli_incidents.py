@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from caretaker_collector import incident_actions, incident_book, state
+from caretaker_collector import finding_book, incident_actions, incident_book, state
 from caretaker_collector.cli import app
 from caretaker_collector.settings import load_estate
 from caretaker_contract.clock import CLOCK_VARIABLE, Clock
 from caretaker_contract.errors import ConfigError
-from caretaker_rules.findings import FindingKind, Subject
+from caretaker_rules.alerting import Pending
+from caretaker_rules.findings import Finding, FindingKind, Subject
 from caretaker_rules.incidents import Action, Entry, Incident, Opened
 from rules_world import london_ms
 from worlds import make_world
@@ -84,6 +85,28 @@ def test_the_list_stands_by_the_time_that_is_left(desk: Desk) -> None:
         ("INC-1", 645),
         ("INC-3", None),
     ]
+
+
+def test_the_list_says_the_newest_figures_of_what_is_open(desk: Desk) -> None:
+    """A disk was 90 % full when it was opened, and is 97 % now."""
+    disk = Subject("ash", "ict1", "pc-011")
+    desk.opened(FindingKind.DISK_FULL, disk, "08:00", priority=3, title="disk of ash/pc-011 is 90% full")
+    finding = Finding(FindingKind.DISK_FULL, disk, NOW_MS, "97%")
+    pending = Pending(key=finding.key, first_ms=NOW_MS, last_ms=NOW_MS, finding=finding)
+    for statement, values in finding_book.changes("ash", {}, {finding.key: pending}):
+        desk.db.execute(statement, values)
+    assert "disk of pc-011 is 97% full" in desk.run("incidents").stdout
+    lines = desk.run("incident", "1").stdout.splitlines()
+    assert "97%" in lines[0] and "90%" in lines[-1], "its history stays as it was"
+
+
+def test_on_a_fast_clock_without_rules_the_clocks_are_the_collectors(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(CLOCK_VARIABLE)
+    state.save_clock(desk.db, Clock(NOW_MS / 1000, datetime.now(UTC).timestamp(), 0.001))
+    desk.opened(FindingKind.LOST, Subject("ash", "ict1", "pc-011"), "08:00", priority=3, title="it")
+    assert "fix due Wed 7 Oct 12:00 (10 h 45 min left)" in desk.run("incidents").stdout
 
 
 def test_what_people_do_is_the_history_of_an_incident(desk: Desk) -> None:

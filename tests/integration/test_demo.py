@@ -56,6 +56,10 @@ def test_a_bounded_demo_keeps_its_promises_and_leaves_answers(tmp_path: Path) ->
     )
     assert "exempt by its tag" in why.stdout
 
+    told = [json.loads(line)["title"] for line in (tmp_path / "demo-out" / "alerts.log").read_text().splitlines()]
+    dead = [title for title in told if "ict2-switch is down" in title and not title.startswith("fixed")]
+    assert len(dead) == 1 and dead[0].startswith("P2 Ashfield Secondary: ")
+
     # A second run starts afresh in the same folder, and ends on Ctrl-C in good order.
     second = demo(tmp_path)
     time.sleep(8)

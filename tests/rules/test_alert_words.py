@@ -37,11 +37,11 @@ def told(*events: str, when: str) -> list[Telling]:
 def test_a_message_says_what_where_since_when_how_urgent_and_how_to_see_why() -> None:
     """One incident, half a minute old."""
     (telling,) = told("tue 09:00 opened 12 P1 ict1-01", when="tue 09:00:30")
-    assert telling.title == "P1 Ashfield Secondary: ash/ict1-01 is not well (INC-12)"
+    assert telling.title == "P1 Ashfield Secondary: ict1-01 is not well (INC-12)"
     assert (
         telling.body.splitlines()
         == [
-            "What      ash/ict1-01 is not well",
+            "What      ict1-01 is not well",
             "Where     Ashfield Secondary, room ict1, ict1-01",
             "Since     Tue 24 Nov 08:59 (1 min ago)",
             "Priority  P1: a room is hit, no alternative",
@@ -60,8 +60,8 @@ def test_a_group_is_a_list_that_begins_with_the_most_urgent() -> None:
     assert (first.title, second.title) == ("2 incidents at Ashfield Secondary, P3", "")
     assert (first.uid, second.uid, second.within) == ("u2", "u1", first.id)
     assert first.body.splitlines() == [
-        "INC-2  P3  Tue 24 Nov 08:49  ash/office is not well; fix due Wed 25 Nov 15:50 (15 h 20 min left)",
-        "INC-1  P3  Tue 24 Nov 08:59  ash/ict1 is not well; fix due Wed 25 Nov 16:00 (15 h 30 min left)",
+        "INC-2  P3  Tue 24 Nov 08:49  office is not well; fix due Wed 25 Nov 15:50 (15 h 20 min left)",
+        "INC-1  P3  Tue 24 Nov 08:59  ict1 is not well; fix due Wed 25 Nov 16:00 (15 h 30 min left)",
         "",
         "All of them: caretaker incidents ash",
         "One of them: caretaker incident NUMBER",
@@ -82,7 +82,7 @@ def test_the_end_says_how_long_it_lasted() -> None:
     world.look(at("tue 09:01"))
     world.happens("tue 10:20 fixed 1")
     (telling,) = world.look(at("tue 10:21"))
-    assert telling.title == "fixed: P1 Ashfield Secondary: ash/ict1 is not well (INC-1)"
+    assert telling.title == "fixed: P1 Ashfield Secondary: ict1 is not well (INC-1)"
     assert "Fixed     Tue 24 Nov 10:20, after 1 h 21 min" in telling.body
     assert "Fix       fixed after 1 h 20 min of 4 h" in telling.body
     assert "State" not in telling.body
@@ -132,19 +132,19 @@ def test_the_digest_tells_what_is_open_by_time_left_what_was_fixed_and_the_rest(
     assert first.title == "Caretaker on Tuesday 24 November: 3 open, 1 fixed, 2 for information"
     assert first.body.splitlines() == [
         "Open, least time left first (3)",
-        "  INC-2  P2  Ashfield Secondary: ash/office is not well; due Tue 10:00 (2 h left); ann",
-        "  INC-1  P3  Ashfield Secondary: ash/ict1 is not well; due Tue 16:00 (8 h left); nobody has acknowledged it",
-        "  INC-3  P1  Ashfield Secondary: ash/hall is not well; waiting for the customer, 3 h 50 min left; "
+        "  INC-2  P2  Ashfield Secondary: office is not well; due Tue 10:00 (2 h left); ann",
+        "  INC-1  P3  Ashfield Secondary: ict1 is not well; due Tue 16:00 (8 h left); nobody has acknowledged it",
+        "  INC-3  P1  Ashfield Secondary: hall is not well; waiting for the customer, 3 h 50 min left; "
         "nobody has acknowledged it",
         "",
         "Fixed since Mon 23 Nov 07:30 (1)",
-        "  INC-4  P1  Ashfield Secondary: ash/ict1-01 is not well; Mon 23 Nov 14:00, after 1 h 1 min",
+        "  INC-4  P1  Ashfield Secondary: ict1-01 is not well; Mon 23 Nov 14:00, after 1 h 1 min",
         "",
         "For information (1)",
-        "  INC-6  P4  Ashfield Secondary: ash is not well; since Mon 23 Nov 14:59; nobody has acknowledged it",
+        "  INC-6  P4  Ashfield Secondary: the school is not well; since Mon 23 Nov 14:59; nobody has acknowledged it",
         "",
         "Cannot be woken (1)",
-        "  INC-7  P3  Ashfield Secondary: ash/office-01 is not well; due Wed 25 Nov 14:00 (15 h left); "
+        "  INC-7  P3  Ashfield Secondary: office-01 is not well; due Wed 25 Nov 14:00 (15 h left); "
         "nobody has acknowledged it",
         "",
         "More: caretaker incidents",

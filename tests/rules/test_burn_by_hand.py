@@ -46,6 +46,13 @@ def test_what_burns_and_how_fast(down: list[float], expected: str | None) -> Non
     assert [finding.value for finding in found] == ([expected] if expected else [])
 
 
+def test_what_a_wider_fault_used_up_does_not_begin_to_burn_while_it_is_within_the_window() -> None:
+    slices = hours(*[0] * 24, 0, 0, 3, 3, 3, 3)  # the window of six hours begins at 24 h
+    assert burning(slices, LEVEL, ASH, explained_ms=25 * HOUR_MS) == []
+    assert len(burning(slices, LEVEL, ASH, explained_ms=24 * HOUR_MS - 1)) == 1
+    assert len(burning(slices, LEVEL, ASH, explained_ms=None)) == 1
+
+
 def test_since_when_is_the_first_outage_of_the_window() -> None:
     """Of the window that burns; 24 hours of service before it there was nothing."""
     (finding,) = burning(hours(*[0] * 24, 0, 0, 3, 3, 3, 3), LEVEL, ASH)

@@ -1,18 +1,21 @@
 """What is written about incidents over time: moments, priorities, what comes back, what comes and goes too often."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from caretaker_rules.alert_settings import FindSettings
 from caretaker_rules.alert_steps.settle import delay_ms
-from caretaker_rules.alert_steps.track import uid_of
-from caretaker_rules.findings import TITLES, FindingKind, Subject
+from caretaker_rules.alert_steps.track import track, uid_of
+from caretaker_rules.alerting import Round
+from caretaker_rules.findings import TITLES, Finding, FindingKind, Subject
 from caretaker_rules.incidents import RULES, Action, Status
+from caretaker_rules.model import Device
 from caretaker_rules.service import Impact, LevelSpan, MatrixRow, PriorityTimes, ServiceLevel
 from caretaker_rules.service_hours import ServiceClock
-from incident_world import DAY, SCHOOL, Scene
+from incident_world import ALL_CLASSES, DAY, SCHOOL, Scene
 from rules_world import london_ms
 
 MATRIX = {
@@ -93,6 +96,44 @@ def test_rules_raise_a_priority_and_never_lower_it() -> None:
 
 def test_without_a_service_level_there_is_no_priority() -> None:
     assert Scene().play("09:00 lost pc-01\n09:05").one("lost ash/pc-01").priority is None
+
+
+class Counted(dict[str, Device]):
+    """The devices of a school, which counts how often somebody goes through all of them."""
+
+    passes = 0
+
+    def values(self) -> Any:
+        self.passes += 1
+        return super().values()
+
+
+def test_many_incidents_at_once_go_through_the_school_as_often_as_one() -> None:
+    """Else opening 4,000 takes a hundred times as long as opening 400."""
+    level_clock = clock()
+    passes = []
+    for count in (1, 50):
+        names = [f"pc-{number:03}" for number in range(100)]
+        devices = Counted({n: Device(school="ash", name=n, room="ict1", device_class="desktop") for n in names})
+        found = [Finding(FindingKind.CRASHING, Subject("ash", "ict1", name), 1, "3 times") for name in names[:count]]
+        current = Round(
+            now_ms=at("09:00"), school=SCHOOL, devices=devices, findings=found, clock=level_clock, classes=ALL_CLASSES
+        )
+        track(current)
+        assert len(current.incidents) == count
+        assert {one.priority for one in current.incidents.values()} == {5}
+        passes.append(devices.passes)
+    assert passes[0] == passes[1]
+
+
+def test_time_in_which_caretaker_saw_nothing_does_not_end_an_incident() -> None:
+    """Gone at 09:10, then a restart: seen to be gone only since 09:14. It ended when it went, all the same."""
+    scene = Scene().play("09:00 lost pc-01\n09:10 on pc-01")
+    scene.sees = False
+    scene.play("09:14 -> lost ash/pc-01")
+    scene.sees, scene.seen_since_ms = True, at("09:14")
+    scene.play("09:15:30 -> lost ash/pc-01\n09:16 -> nothing")
+    assert scene.one("lost ash/pc-01").fixed_ms == at("09:10")
 
 
 def test_what_comes_back_within_the_level_s_time_is_the_same_incident_and_after_it_a_new_one() -> None:

@@ -8,7 +8,7 @@ that is a finding itself (`watch`, which does not depend on the rules' loop: it 
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -239,6 +239,7 @@ class Alerts:
             classes=self._estate.classes,
             in_service=self._in_service(school, clock, now_ms),
             sees=sees,
+            seen_since_ms=connected_ms,
         )
         if snapshot is not None and sees:
             current.machines = snapshot.machines
@@ -298,18 +299,17 @@ class Alerts:
         before = self._slices[name]
         last_ms = self._looked_ms.get(name, before[-1].until_ms if before else now_ms)
         self._looked_ms[name] = now_ms
-        if not 0 < now_ms - last_ms <= LONGEST_LOOK_MS:
-            return []  # nobody looked meanwhile
-        service_ms = current.clock.used_ms(last_ms, now_ms)
-        if not service_ms:
-            return []
-        heard = sum(bool(tracked.presence.heard_ms) for _, tracked in current.machines)
-        slices = burn.sample(before, last_ms, now_ms, service_ms, heard, len(down))
-        self._slices[name] = slices
+        looked = 0 < now_ms - last_ms <= LONGEST_LOOK_MS  # else nobody looked meanwhile
+        service_ms = current.clock.used_ms(last_ms, now_ms) if looked else 0
+        slices = before
+        if service_ms:
+            heard = sum(bool(tracked.presence.heard_ms) for _, tracked in current.machines)
+            slices = self._slices[name] = burn.sample(before, last_ms, now_ms, service_ms, heard, len(down))
         hits = tuple(sorted(down))
-        for finding in burn.burning(slices, level, Subject(name)):
+        explained_ms = explained(self._incidents.of(name).values(), now_ms)
+        for finding in burn.burning(slices, level, Subject(name), explained_ms):
             current.findings.append(msgspec.structs.replace(finding, hits=hits))
-        return finding_book.sampled(name, slices)
+        return finding_book.sampled(name, slices) if service_ms else []
 
     def _seen(self) -> list[Seen]:
         """What a digest looks at."""
@@ -374,6 +374,18 @@ class Alerts:
             if known[1] is not None:
                 found[room] = known[1]
         return found
+
+
+def explained(incidents: Iterable[Incident], now_ms: int) -> int | None:
+    """The newest moment at which a fault of several machines was open; 0: never. None: a burn rate is one already."""
+    newest_ms = 0
+    for incident in incidents:
+        if incident.kind is FindingKind.BURNING:
+            if incident.open:
+                return None
+        elif len(incident.ever_hit) > 1:
+            newest_ms = max(newest_ms, now_ms if incident.open else incident.fixed_ms)
+    return newest_ms
 
 
 def point_of(

@@ -14,7 +14,7 @@ from msgspec import Struct
 from caretaker_rules import clocks
 from caretaker_rules.alert_settings import AlertsFile, Digest, Severity
 from caretaker_rules.alert_steps.tell import make_id
-from caretaker_rules.alert_text import length, moment
+from caretaker_rules.alert_text import length, moment, short
 from caretaker_rules.alerting import Telling, What
 from caretaker_rules.calendar import local, parse_span, zone_of
 from caretaker_rules.clocks import Clock
@@ -151,4 +151,4 @@ def _line(incident: Incident, school: School | None, fix: Clock | None, zone: Zo
         state = clocks.text(fix, zone, now_ms) if fix else f"since {moment(incident.since_ms, zone)}"
         who = incident.assigned or incident.acknowledged_by
         state += f"; {who}" if who else "; nobody has acknowledged it"
-    return f"{incident.name}  {priority}{place}{incident.title}; {state}"
+    return f"{incident.name}  {priority}{place}{short(incident)}; {state}"

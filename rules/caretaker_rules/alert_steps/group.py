@@ -57,15 +57,13 @@ def _behind(current: Round, silent: dict[str, Finding], being: set[str]) -> None
         known = silent.get(before)
         if known is not None:
             # It is silent itself: that it is the cause needs no counting.
-            count = f"{len(hits)} of {expected[before]} behind it"
-            value = f"{known.value}, {count}" if known.value else count
-            told = Finding(known.kind, known.subject, known.since_ms, value, hits)
+            told = Finding(known.kind, known.subject, known.since_ms, _behind_it(len(hits), expected[before]), hits)
             current.findings[current.findings.index(known)] = told
             continue
         device = current.devices.get(before)
         if device is None:
             continue
-        cause = _cut_off(current, subject_of(device), findings, expected[before], "behind it", being)
+        cause = _cut_off(current, subject_of(device), findings, expected[before], being)
         if cause is not None:
             current.findings.append(cause)
 
@@ -92,7 +90,7 @@ def _rooms(current: Round, silent: dict[str, Finding], being: set[str]) -> None:
     for room, findings in groupby(found, key=lambda finding: finding.subject.room):
         assert current.school is not None
         subject = Subject(current.school.name, room)
-        cause = _cut_off(current, subject, list(findings), expected[room], "of the room", being, all_of_them=True)
+        cause = _cut_off(current, subject, list(findings), expected[room], being, all_of_them=True)
         if cause is not None:
             current.findings.append(cause)
 
@@ -102,14 +100,13 @@ def _cut_off(
     subject: Subject,
     findings: Sequence[Finding],
     expected: int,
-    where: str,
     being: set[str],
     all_of_them: bool = False,
 ) -> Finding | None:
     """The finding that a device or a room is cut off, if so many of what is there are silent; else None."""
     find = current.find
     hits = tuple(sorted(finding.subject for finding in findings))
-    value = f"{len(hits)} of {expected} {where} silent"
+    value = _behind_it(len(hits), expected) if subject.device else f"{_count(len(hits), expected)} silent"
     cause = Finding(FindingKind.LINK_DOWN, subject, min(found.since_ms for found in findings), value, hits)
     ratio = 1.0 if all_of_them else find.link_ratio
     if cause.key in being:
@@ -121,6 +118,17 @@ def _cut_off(
     if len(hits) < expected and (together < find.link_machines or together < ratio * expected):
         return None
     return cause
+
+
+def _behind_it(silent: int, expected: int) -> str:
+    """ "20 machines behind it are cut off"; fewer than should be heard: "18 of 20 machines"."""
+    return f"{_count(silent, expected, ' behind it')} cut off"
+
+
+def _count(silent: int, expected: int, where: str = "") -> str:
+    of = f" of {expected}" if silent < expected else ""
+    machines = "machine" if max(silent, expected) == 1 else "machines"
+    return f"{silent}{of} {machines}{where} {'is' if silent == 1 else 'are'}"
 
 
 def _together(moments: Iterable[int]) -> int:

@@ -4,7 +4,8 @@
   moment at which it began. What is gone sooner was nothing.
 - A lost machine has to be there at two looks: others behind the same switch may follow.
 - What an incident is open for stays, as it was last seen, until it has been gone for `gone_for`; while it flaps it
-  stays anyhow. So neither a moment's return nor a cable that is loose ends one incident and begins the next.
+  stays anyhow. Time in which Caretaker saw nothing does not count for that. So neither a moment's return, nor a cable
+  that is loose, nor a restart ends one incident and begins the next.
 - Out of the school's hours of service nothing begins that can wait until they do: only what is always on cannot.
 
 What is found but does not count yet is in `waiting`: it may still be the reason for something else (`inhibit`).
@@ -88,7 +89,7 @@ def _look(before: Pending | None, finding: Finding | None, key: str, current: Ro
     flaps = flapping(history, before.flapping)
     if finding is None:
         last_ms = now_ms if changed else before.last_ms
-        if not history and not (open_now and now_ms - last_ms < ms(current.find.gone_for)):
+        if not history and not (open_now and _gone_ms(last_ms, current) < ms(current.find.gone_for)):
             return None
         first_ms, told = before.first_ms, before.finding
     else:
@@ -111,7 +112,12 @@ def _look(before: Pending | None, finding: Finding | None, key: str, current: Ro
 
 def _lingers(pending: Pending, current: Round) -> bool:
     """Whether what is not seen any more still counts as there."""
-    return pending.flapping or current.now_ms - pending.last_ms < ms(current.find.gone_for)
+    return pending.flapping or _gone_ms(pending.last_ms, current) < ms(current.find.gone_for)
+
+
+def _gone_ms(last_ms: int, current: Round) -> int:
+    """How long it has been seen to be gone: of what was before a restart or a lost broker, nobody knows."""
+    return current.now_ms - max(last_ms, current.seen_since_ms)
 
 
 def _can_wait(current: Round, finding: Finding) -> bool:

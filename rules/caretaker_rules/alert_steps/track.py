@@ -9,7 +9,7 @@
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -18,7 +18,7 @@ from caretaker_rules.alerting import Round
 from caretaker_rules.findings import Finding, FindingKind, Subject
 from caretaker_rules.incidents import RULES, Action, Entry, Incident, Opened, Status, after, fold
 from caretaker_rules.model import Device
-from caretaker_rules.service import Impact, ServiceLevel, alternative_of, impact_of, priority_of, reach
+from caretaker_rules.service import Impact, Places, ServiceLevel, alternative_of, impact_of, priority_of
 
 REOPEN_WITHIN = "48 h"
 """Where no level says so."""
@@ -66,8 +66,10 @@ def uid_of(kind: FindingKind, subject: Subject, opened_ms: int) -> str:
 def judge(finding: Finding, current: Round) -> tuple[int | None, Impact | None, bool]:
     """Priority, impact and whether there is an alternative, by the school's level of today; None, None: it has none."""
     level = current.clock.level_at(current.now_ms) if current.clock is not None else None
-    always_on = [name for name, known in current.classes.items() if known.always_on]
-    return priority_for(level, finding.subject, finding.hits, current.devices, always_on)
+    if current.places is None:
+        always_on = [name for name, known in current.classes.items() if known.always_on]
+        current.places = Places(current.devices, always_on)
+    return priority_for(level, finding.subject, finding.hits, current.devices, current.places)
 
 
 def priority_for(
@@ -75,7 +77,7 @@ def priority_for(
     subject: Subject,
     hits: Iterable[Subject],
     devices: Mapping[str, Device],
-    always_on: Sequence[str],
+    places: Places,
 ) -> tuple[int | None, Impact | None, bool]:
     """The same for anything: what has neither a device nor hits is about its whole room, or its whole school."""
     if level is None:
@@ -83,7 +85,7 @@ def priority_for(
     names = [hit.device for hit in (subject, *hits) if hit.device]
     if not names:
         names = [device.name for device in devices.values() if subject.room in ("", device.room)]
-    found = reach(names, devices, always_on)
+    found = places.reach(names)
     impact, alternative = impact_of(level, found), alternative_of(level, found)
     return priority_of(level, impact, alternative), impact, alternative
 
