@@ -306,8 +306,8 @@ def _size_note(path: Path, estate: Estate) -> str:
     series = devices * len(OF_DEVICES) + rooms * len(OF_ROOMS) + schools * len(OF_SCHOOLS) + 2
     return (
         f"{path}: {_count(schools, 'school')}, {_count(rooms, 'room')}, {_count(devices, 'device')}; "
-        f"InfluxDB series at most {series:,} ({devices:,} x {len(OF_DEVICES)} of devices, {rooms:,} x {len(OF_ROOMS)} of "
-        f"rooms, {schools:,} x {len(OF_SCHOOLS)} of schools, 2 of Caretaker), and 2 for each rule of a school"
+        f"InfluxDB series at most {series:,} ({devices:,} x {len(OF_DEVICES)} of devices, {rooms:,} x {len(OF_ROOMS)} "
+        f"of rooms, {schools:,} x {len(OF_SCHOOLS)} of schools, 2 of Caretaker), and 2 for each rule of a school"
     )
 
 
