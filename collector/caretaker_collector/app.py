@@ -32,6 +32,7 @@ from caretaker_collector.stages.decide import Decide
 from caretaker_collector.stages.decode import Decode
 from caretaker_collector.stages.deduplicate import Deduplicate
 from caretaker_collector.stages.keep import Keep
+from caretaker_collector.stages.now import Now
 from caretaker_collector.stages.orders import Orders
 from caretaker_collector.stages.ready import Ready
 from caretaker_collector.stages.recall import Recall
@@ -97,6 +98,7 @@ class Collector:
             Wake(self.db, decide, estate, policies),
             Ready(self.db, self.memory, decide, estate, policies),
             self.alerts,
+            Now(self.alerts, policies, self.alerts.ready_ratio),
             Keep(self.db, self.memory, self.ledger, estate),
             Feeds(self.db, estate, policies, calendars, folder),
         ]
