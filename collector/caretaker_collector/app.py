@@ -22,6 +22,7 @@ from caretaker_collector.ledger import Ledger
 from caretaker_collector.notify.channels import Surroundings, open_channels
 from caretaker_collector.notify.heartbeat import heartbeat_of, pet
 from caretaker_collector.notify.sender import Sender
+from caretaker_collector.own_figures import OwnBook
 from caretaker_collector.pipeline import Stage
 from caretaker_collector.planned import Feeds
 from caretaker_collector.receiver import Receiver
@@ -71,8 +72,9 @@ class Collector:
         self._started_ms = clock.now_ms()
         self._watch_problem = ""
         self.estate = estate
-        self.journal = Journal(folder / JOURNAL_FILE)
-        self.db = state.open_state(folder / STATE_FILE)
+        self.journal_path, self.state_path = folder / JOURNAL_FILE, folder / STATE_FILE
+        self.journal = Journal(self.journal_path)
+        self.db = state.open_state(self.state_path)
         state.save_clock(self.db, clock)
         self.memory = memory_.load(self.db)
         key = read_key(Path(settings.signing.key_file)) if settings.signing else None
@@ -84,6 +86,7 @@ class Collector:
         decide = Decide(self.memory, self.ledger, estate, policies, calendars)
         alerts = load_alerts(Path(settings.alerts), estate) if settings.alerts else None
         self.alerts = Alerts(self.db, self.memory, estate, policies, alerts)
+        self.now = Now(self.alerts, policies, self.alerts.ready_ratio)
         # The order of work, as in pipeline.py.
         stages: list[Stage] = [
             Decode(),
@@ -98,7 +101,7 @@ class Collector:
             Wake(self.db, decide, estate, policies),
             Ready(self.db, self.memory, decide, estate, policies),
             self.alerts,
-            Now(self.alerts, policies, self.alerts.ready_ratio),
+            self.now,
             Keep(self.db, self.memory, self.ledger, estate),
             Feeds(self.db, estate, policies, calendars, folder),
         ]
@@ -110,6 +113,7 @@ class Collector:
         channels = open_channels(alerts.channels, Surroundings(self.db, clock.now_ms)) if alerts else {}
         self.sender = Sender(self.db, channels, clock)
         self.heartbeat = heartbeat_of(alerts, self.problems)
+        self.figures = OwnBook(self)
         bus = MqttBus(broker_of(settings.broker), clock.now_ms)
         self.receiver = Receiver(bus, self.journal, self.memory, outlet, clock, settings.journal.commit_ms / 1000)
 
@@ -173,6 +177,7 @@ class Collector:
             await asyncio.sleep(max(WATCH_S, self.clock.real_s(self.settings.tick_s)))
             try:
                 self.alerts.watch(self.problems(), self.clock.now_ms())
+                self.figures.keep(self.clock.now_ms())
                 self._watch_problem = ""
             except Exception as error:
                 if not self._watch_problem:

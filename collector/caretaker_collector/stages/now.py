@@ -16,6 +16,7 @@ from caretaker_contract.metrics import FieldValue
 from caretaker_rules import standing
 from caretaker_rules.decisions import Snapshot
 from caretaker_rules.policy import Policy
+from caretaker_rules.standing import Tally
 
 log = structlog.get_logger()
 
@@ -35,6 +36,8 @@ class Now:
         self._schools: dict[str, int] = {}  # the minute of the newest point
         self._rooms: dict[str, int] = {}
         self._failed: dict[str, str] = {}
+        self.tallies: dict[str, Tally] = {}
+        """Each school's devices by power state, as of its newest point."""
 
     async def run(self, batch: Batch) -> None:
         """Add the points that are due to the batch's writes."""
@@ -63,6 +66,7 @@ class Now:
         school = snapshot.school
         policy = self._policies.get(school.name)
         whole, rooms = standing.tallies(snapshot)
+        self.tallies[school.name] = whole
         lessons = self._alerts.lessons(school, snapshot.timetable, now_ms)
         incidents = self._alerts.incidents(school.name)
         hours = self._alerts.clock(school, snapshot.timetable)
