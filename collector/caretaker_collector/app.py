@@ -16,6 +16,7 @@ from caretaker_collector.bus_mqtt import Broker, MqttBus
 from caretaker_collector.calendars import Calendars
 from caretaker_collector.core import Core
 from caretaker_collector.day_rollup import DayRollup
+from caretaker_collector.energy_days import EnergyDays
 from caretaker_collector.http import listen, serve
 from caretaker_collector.journal import Journal
 from caretaker_collector.ledger import Ledger
@@ -110,6 +111,7 @@ class Collector:
         self.core = Core(self.journal, self.db, self.memory, self.ledger, stages, clock, settings.tick_s)
         self.recorder = Recorder(self.journal, self.db, self.store, estate, self.memory)
         self.day_rollup = DayRollup(self.db, self.store, estate, self.recorder, clock, folder_of_estate)
+        self.energy_days = EnergyDays(self.db, self.store, estate, clock)
         channels = open_channels(alerts.channels, Surroundings(self.db, clock.now_ms)) if alerts else {}
         self.sender = Sender(self.db, channels, clock)
         self.heartbeat = heartbeat_of(alerts, self.problems)
@@ -129,6 +131,7 @@ class Collector:
                 if self.act:
                     tasks.create_task(self.act.work(), name="act")
                 tasks.create_task(self.day_rollup.run(), name="days")
+                tasks.create_task(self.energy_days.run(), name="energy")
                 tasks.create_task(self._prune(), name="prune")
                 tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(serve(self, listening), name="http")
