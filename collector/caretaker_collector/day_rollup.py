@@ -6,7 +6,7 @@ and a first reading that closes such a gap makes the days in between due again.
 
 Of a school with a service level the day also says what was owed and whether it was there (`owed_days.py`). Such a day
 is computed once it is over even when nothing was heard on it, and a month that was stated is revised when it comes
-out otherwise (`sla_book.py`).
+out otherwise (`sla_book.py`). What was used and avoided on a day that is over follows from it (`energy_days.py`).
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import structlog
 
+from caretaker_collector import energy_days
 from caretaker_collector.owed_days import OwedDays
 from caretaker_collector.points import clock_error_ms, tags
 from caretaker_collector.receiver import retrying
@@ -156,6 +157,8 @@ class DayRollup:
                 points.append(point)
         if owed is not None:
             await self._owed.keep(self._store, owed, points)
+        if now_ms >= end_ms:
+            energy_days.mark(self._db, school, day, now_ms)
         refused = await self._store.write(points)
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)
