@@ -103,6 +103,12 @@ METRICS: tuple[Metric, ...] = (
         ("to_state", "str", "word", "power state after"),
         ("cause", "str", "word", "why, as the device or the collector says"),
         ("planned", "bool", "yes/no", "off or asleep with a recorded cause"),
+        (
+            "shown",
+            "str",
+            "word",
+            "one of the eight states as people see them: in_use, off_rule, off_user, blind and so on",
+        ),
     ),
     *_rows(
         "device_day",  # a device and day (time: local midnight); rewritten when a late report comes

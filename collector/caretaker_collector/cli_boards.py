@@ -1,0 +1,155 @@
+"""`caretaker boards`: Grafana's boards, made, checked, and brought to a running Grafana."""
+
+import asyncio
+import json as json_
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caretaker_collector.cli_base import (
+    FINDING,
+    OK,
+    USAGE,
+    Config,
+    Json,
+    as_json,
+    fail,
+    say,
+    settings_of,
+)
+from caretaker_collector.settings import load_estate
+from caretaker_contract import clock as clock_
+from caretaker_contract.errors import ConfigError
+from caretaker_dashboards.describe import DESK
+from caretaker_rules.calendar import local, zone_of
+
+if TYPE_CHECKING:  # grafanalib and aiohttp take their time to load, and no other command needs them here
+    from caretaker_collector.grafana import Change
+    from caretaker_dashboards.folders import Filled
+
+app = typer.Typer(help="Grafana's boards: make them, check them, bring them to a Grafana.", no_args_is_help=True)
+Desk = Annotated[str, typer.Option("--desk", help="Address of the desk that boards link to.")]
+Schools = Annotated[list[str] | None, typer.Option("--school", help="Only these schools' own folders; else all.")]
+
+
+def register(parent: typer.Typer) -> None:
+    """Add these commands."""
+    parent.add_typer(app, name="boards")
+
+
+@app.command()
+def build(
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for boards filled in from the estate, one folder for each audience.")
+    ] = None,
+    desk: Desk = DESK,
+    school: Schools = None,
+    config: Config = None,
+) -> None:
+    """Make the boards of this checkout again (dashboards/generated), or with --out those of your estate."""
+    from caretaker_dashboards import build as build_
+
+    if out is None:
+        changed = build_.write(build_.GENERATED)
+        typer.echo("\n".join(f"{name}  changed" for name in changed) or "all boards are as described")
+        return
+    filled = _filled(config, desk, school)
+    for folder in filled.folders:
+        place = out / folder.path
+        place.mkdir(parents=True, exist_ok=True)
+        for board in folder.boards:
+            (place / f"{board['uid']}.json").write_text(build_.as_text(board))
+        typer.echo(f"{place}  {len(folder.boards)} boards  {folder.title}")
+    for note in filled.notes:
+        say(note)
+
+
+@app.command()
+def check(
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Also against Grafana's own schema (npm, a minute).")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Whether the committed boards are what their descriptions make, and keep every rule."""
+    from caretaker_dashboards import build as build_
+    from caretaker_dashboards import lint, schema_check
+
+    boards = [json_.loads(text) for text in build_.texts().values()]
+    faults = build_.stale()
+    for board in boards:
+        faults += lint.check(board)
+    faults += lint.check_links(boards)
+    notes = []
+    if schema:
+        try:
+            known = schema_check.schemas()
+            notes.append(f"checked against @grafana/schema {known['version']}")
+            faults += [fault for board in boards for fault in schema_check.check(board, known)]
+        except schema_check.CannotCheck as error:
+            notes.append(f"not checked against Grafana's schema: {error}")
+    if json:
+        typer.echo(as_json({"boards": len(boards), "faults": faults, "notes": notes}))
+    else:
+        for fault in faults:
+            typer.echo(fault)
+        panels = sum(len(board["panels"]) for board in boards)
+        say("\n".join([*notes, f"{len(boards)} boards, {panels} panels, {len(faults)} faults"]))
+    raise typer.Exit(FINDING if faults else OK)
+
+
+@app.command()
+def push(
+    url: Annotated[str, typer.Argument(help="Grafana's address: https://grafana.example or http://127.0.0.1:3000.")],
+    token_file: Annotated[Path, typer.Option(help="File with a service account's token (role Editor) on one line.")],
+    desk: Desk = DESK,
+    school: Schools = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Bring the boards, filled in from the estate, to a running Grafana; says what changed. Nothing is deleted."""
+    if not url.startswith(("http://", "https://")):
+        fail(f"{url}: give Grafana's address with http:// or https://", USAGE)
+    try:
+        token = token_file.read_text().strip()
+    except OSError as error:
+        fail(f"--token-file {token_file}: {error.strerror}", USAGE)
+    if not token or "\n" in token:
+        fail(f"--token-file {token_file}: one line with the token is expected", USAGE)
+    filled = _filled(config, desk, school)
+    changes = asyncio.run(_push(url, token, filled))
+    if json:
+        typer.echo(as_json({"changes": changes, "notes": filled.notes}))
+        return
+    for change in changes:
+        lead = "" if change.what == "folder" else "  "
+        typer.echo(f"{change.change:<10}{lead}{change.title}  ({change.uid})")
+    for note in filled.notes:
+        say(note)
+    counts = ", ".join(
+        f"{sum(c.change == kind for c in changes)} {kind}" for kind in ("created", "updated", "unchanged")
+    )
+    say(f"{counts}. Data comes from the InfluxDB source that each board names first; see dashboards/README.md")
+
+
+async def _push(url: str, token: str, filled: "Filled") -> "list[Change]":
+    from caretaker_collector.grafana import Grafana
+
+    async with Grafana(url, token) as grafana:
+        return await grafana.push(filled.folders)
+
+
+def _filled(config: str | None, desk: str, only: list[str] | None) -> "Filled":
+    from caretaker_dashboards.folders import of_estate
+
+    _, settings = settings_of(config)
+    estate = load_estate(Path(settings.estate))
+    unknown = [name for name in only or () if name not in estate.schools]
+    if unknown:
+        raise ConfigError(
+            [f"{name}  no such school; there are: {', '.join(sorted(estate.schools))}" for name in unknown]
+        )
+    zones = [school.time_zone for school in estate.schools.values()]
+    today = local(clock_.from_environment().now_ms(), zone_of(zones[0] if zones else "Europe/London")).date()
+    return of_estate(estate, today, desk, tuple(only) if only else None)
