@@ -32,6 +32,8 @@ app = typer.Typer(help="Grafana's boards: make them, check them, bring them to a
 Desk = Annotated[str, typer.Option("--desk", help="Address of the desk that boards link to.")]
 Schools = Annotated[list[str] | None, typer.Option("--school", help="Only these schools' own folders; else all.")]
 
+EstateFile = Annotated[Path | None, typer.Option("--estate", help="estate.toml; else the one that the settings name.")]
+
 
 def register(parent: typer.Typer) -> None:
     """Add these commands."""
@@ -41,28 +43,33 @@ def register(parent: typer.Typer) -> None:
 @app.command()
 def build(
     out: Annotated[
-        Path | None, typer.Option(help="A folder for boards filled in from the estate, one folder for each audience.")
+        Path | None, typer.Option(help="A folder for boards filled in from the estate: a folder for each audience.")
     ] = None,
     desk: Desk = DESK,
     school: Schools = None,
+    estate: EstateFile = None,
     config: Config = None,
 ) -> None:
     """Make the boards of this checkout again (dashboards/generated), or with --out those of your estate."""
     from caretaker_dashboards import build as build_
 
     if out is None:
-        changed = build_.write(build_.GENERATED)
+        changed = build_.write(build_.GENERATED, build_.texts())
         typer.echo("\n".join(f"{name}  changed" for name in changed) or "all boards are as described")
         return
-    filled = _filled(config, desk, school)
+    filled = _filled(config, estate, desk, school)
+    wanted = {
+        f"{folder.path}/{board['uid']}.json": build_.as_text(board)
+        for folder in filled.folders
+        for board in folder.boards
+    }
+    foreign = [path for path in out.rglob("*.json") if not path.name.startswith("caretaker-")]
+    if foreign:
+        fail(f"--out {out}: {foreign[0]} is none of Caretaker's boards; give a folder of their own", USAGE)
+    changed = build_.write(out, wanted)
     for folder in filled.folders:
-        place = out / folder.path
-        place.mkdir(parents=True, exist_ok=True)
-        for board in folder.boards:
-            (place / f"{board['uid']}.json").write_text(build_.as_text(board))
-        typer.echo(f"{place}  {len(folder.boards)} boards  {folder.title}")
-    for note in filled.notes:
-        say(note)
+        typer.echo(f"{out / folder.path}  {len(folder.boards)} boards")
+    say("\n".join([*filled.notes, f"{len(changed)} of {len(wanted)} files changed"]))
 
 
 @app.command()
@@ -105,6 +112,7 @@ def push(
     token_file: Annotated[Path, typer.Option(help="File with a service account's token (role Editor) on one line.")],
     desk: Desk = DESK,
     school: Schools = None,
+    estate: EstateFile = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -117,7 +125,7 @@ def push(
         fail(f"--token-file {token_file}: {error.strerror}", USAGE)
     if not token or "\n" in token:
         fail(f"--token-file {token_file}: one line with the token is expected", USAGE)
-    filled = _filled(config, desk, school)
+    filled = _filled(config, estate, desk, school)
     changes = asyncio.run(_push(url, token, filled))
     if json:
         typer.echo(as_json({"changes": changes, "notes": filled.notes}))
@@ -140,16 +148,14 @@ async def _push(url: str, token: str, filled: "Filled") -> "list[Change]":
         return await grafana.push(filled.folders)
 
 
-def _filled(config: str | None, desk: str, only: list[str] | None) -> "Filled":
+def _filled(config: str | None, written: Path | None, desk: str, only: list[str] | None) -> "Filled":
     from caretaker_dashboards.folders import of_estate
 
-    _, settings = settings_of(config)
-    estate = load_estate(Path(settings.estate))
+    estate = load_estate(Path(settings_of(config)[1].estate) if written is None else written)
     unknown = [name for name in only or () if name not in estate.schools]
     if unknown:
-        raise ConfigError(
-            [f"{name}  no such school; there are: {', '.join(sorted(estate.schools))}" for name in unknown]
-        )
+        known = ", ".join(sorted(estate.schools))
+        raise ConfigError([f"{name}  no such school; there are: {known}" for name in unknown])
     zones = [school.time_zone for school in estate.schools.values()]
     today = local(clock_.from_environment().now_ms(), zone_of(zones[0] if zones else "Europe/London")).date()
     return of_estate(estate, today, desk, tuple(only) if only else None)

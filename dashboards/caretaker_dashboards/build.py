@@ -1,7 +1,7 @@
 """All boards as JSON: the committed ones, and those that an estate has filled in."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,9 @@ def _own_links(board: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def texts(filling: Filling | None = None) -> dict[str, str]:
-    """Every board by the name of its file; with a school in `filling` those that a school has."""
-    wanted: Iterable[Board] = BOARDS
-    if filling is not None and filling.school:
-        wanted = [board for board in BOARDS if board.name in SCHOOL_BOARDS]
-    return {f"{board.name}.json": as_text(made(board, filling)) for board in wanted}
+def texts() -> dict[str, str]:
+    """Every board of the checkout by its path: a folder for each audience."""
+    return {f"{board.audience.value}/{board.name}.json": as_text(made(board)) for board in BOARDS}
 
 
 def as_text(board: dict[str, Any]) -> str:
@@ -61,21 +58,23 @@ def as_text(board: dict[str, Any]) -> str:
     return json.dumps(board, indent=1, ensure_ascii=False) + "\n"
 
 
-def write(folder: Path, filling: Filling | None = None) -> list[str]:
-    """Write the boards; returns which files changed, with those of boards that are gone and were removed."""
-    wanted = texts(filling)
+def write(folder: Path, wanted: Mapping[str, str]) -> list[str]:
+    """Write boards by their paths; returns which changed, with those that belong to no board any more and are removed."""
     changed = []
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in wanted.items():
         path = folder / name
         if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             changed.append(name)
-    for path in sorted(folder.glob("*.json")):
-        if path.name not in wanted:
-            path.unlink()
-            changed.append(path.name)
+    for path in _extra(folder, wanted):
+        path.unlink()
+        changed.append(str(path.relative_to(folder)))
     return changed
+
+
+def _extra(folder: Path, wanted: Mapping[str, str]) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*.json")) if str(path.relative_to(folder)) not in wanted]
 
 
 def stale(folder: Path = GENERATED) -> list[str]:
@@ -88,5 +87,4 @@ def stale(folder: Path = GENERATED) -> list[str]:
             found.append(f"{path}  missing; run `{_COMMAND}`")
         elif path.read_text() != text:
             found.append(f"{path}  is not what its description makes; run `{_COMMAND}`")
-    extra = [path for path in sorted(folder.glob("*.json")) if path.name not in wanted]
-    return found + [f"{path}  belongs to no board; run `{_COMMAND}`" for path in extra]
+    return found + [f"{path}  belongs to no board; run `{_COMMAND}`" for path in _extra(folder, wanted)]

@@ -80,7 +80,12 @@ def of_estate(estate: Estate, today: date, desk: str, schools: tuple[str, ...] |
         )
         boards = tuple(build.made(board, own) for board in BOARDS if board.name in SCHOOL_BOARDS)
         folders.append(
-            Folder(short(f"caretaker-for-school-{name}"), f"Caretaker: {school.title}", f"schools/{name}", boards)
+            Folder(
+                short(f"caretaker-for-school-{name}"),
+                f"Caretaker: {school.title}",
+                f"schools/{school.title.replace('/', '-')}",
+                boards,
+            )
         )
     return Filled(tuple(folders), tuple(notes))
 
