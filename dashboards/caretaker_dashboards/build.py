@@ -59,7 +59,7 @@ def as_text(board: dict[str, Any]) -> str:
 
 
 def write(folder: Path, wanted: Mapping[str, str]) -> list[str]:
-    """Write boards by their paths; returns which changed, with those that belong to no board any more and are removed."""
+    """Write boards by their paths; returns which changed. Those of no board are removed."""
     changed = []
     for name, text in wanted.items():
         path = folder / name

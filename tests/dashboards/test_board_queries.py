@@ -1,0 +1,195 @@
+"""Every query of every panel against a real InfluxDB that a collector filled: answers, units, ranges, and totals."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from board_queries import asked, filled, wrong
+from boards_world import BoardsWorld
+from caretaker_collector.cli import app
+from caretaker_collector.sla_view import percent
+from caretaker_contract.metrics import MEASUREMENTS
+from caretaker_dashboards import queries
+from caretaker_dashboards.boards import BOARDS
+from caretaker_dashboards.boards.defaults import Filling
+from caretaker_dashboards.describe import Board, Unit
+from caretaker_rules.calendar import midnight_ms, zone_of
+
+pytestmark = pytest.mark.slow
+MONTH = "2026-09"
+UNITS = {
+    "count": Unit.NONE,
+    "ratio": Unit.RATIO,
+    "s": Unit.SECONDS,
+    "min": Unit.MINUTES,
+    "h": Unit.HOURS,
+    "d": Unit.DAYS,
+    "ms": Unit.DATE,
+    "kWh": Unit.KWH,
+    "W": Unit.WATT,
+    "B": Unit.BYTES,
+    "word": Unit.WORD,
+    "yes/no": Unit.YES_NO,
+}
+
+
+def values(world: BoardsWorld, school: str) -> dict[str, str]:
+    """A value for each variable: the machine that was asked most often, and its room."""
+    rows = world.ask('SELECT COUNT("id") AS "asked" FROM "command" GROUP BY "school", "room", "device"')
+    one = max((row for row in rows if row["school"] == "ash"), key=lambda row: row["asked"])
+    filling = Filling()
+    return {
+        "network": ".*",
+        "school": school,
+        "room": str(one["room"]),
+        "device": str(one["device"]),
+        "target": f"{filling.target:g}",
+        "always_on": "|".join(sorted(name for name, each in world.estate.classes.items() if each.always_on)),
+        "plan_kwh": "120000",
+    }
+
+
+def now_ms(world: BoardsWorld, board: Board) -> int:
+    """The story's end; for a board of the last month, a month later."""
+    return world.end_ms + 31 * 86_400_000 if board.span[1] != "now" else world.end_ms
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=[board.name for board in BOARDS])
+@pytest.mark.parametrize("school", ["ash", ".*"], ids=["one school", "all schools"])
+def test_every_query_brings_what_its_panel_promises(boards_world: BoardsWorld, board: Board, school: str) -> None:
+    if school == ".*" and "schools" not in [pick.value for pick in board.picks]:
+        pytest.skip("this board shows one school at a time")
+    at_ms = now_ms(boards_world, board)
+    faults = []
+    for each in asked((board,), values(boards_world, school), at_ms, boards_world.start_ms):
+        faults += [f"{each}\n    {fault}" for fault in wrong(each.question, boards_world.ask(each.query))[:5]]
+    assert not faults, "\n".join(faults)
+
+
+def test_every_variable_and_mark_finds_something(boards_world: BoardsWorld) -> None:
+    known = values(boards_world, "ash")
+    texts = [queries.schools(), queries.schools_alone(), queries.rooms(), queries.devices()]
+    texts += [mark.text for board in BOARDS for mark in board.marks if board.name == "room"]
+    for text in texts:
+        assert boards_world.ask(filled(text, known, boards_world.start_ms, boards_world.end_ms)), text
+
+
+def test_a_network_shows_its_schools_and_no_others(boards_world: BoardsWorld) -> None:
+    known = values(boards_world, ".*") | {"network": "oak|elm"}
+    rows = boards_world.ask(
+        filled(queries.schools_now().text, known, boards_world.end_ms - 3_600_000, boards_world.end_ms)
+    )
+    assert [row["school"] for row in rows] == ["oak"]
+
+
+def test_what_is_missing_now_does_not_show_what_it_was_before(boards_world: BoardsWorld) -> None:
+    known = values(boards_world, ".*")
+    text = filled(queries.schools_now().text, known, boards_world.start_ms, boards_world.end_ms)
+    newest = {row["school"]: row for row in boards_world.ask(text)}
+    for school, row in newest.items():
+        raw = boards_world.ask(
+            f'SELECT "fix_left_min", "lessons_ready", "devices" FROM "school_now" WHERE "school" = \'{school}\' '
+            "ORDER BY time DESC LIMIT 1"
+        )[0]
+        assert (row["time"], row["fix_left_min"], row["lessons_ready"]) == (
+            raw["time"],
+            raw["fix_left_min"],
+            raw["lessons_ready"],
+        )
+
+
+def month(world: BoardsWorld) -> tuple[int, int]:
+    """The story's month."""
+    zone = zone_of("Europe/London")
+    from datetime import date
+
+    return midnight_ms(date(2026, 9, 1), zone), midnight_ms(date(2026, 10, 1), zone) - 1
+
+
+def command(world: BoardsWorld, *words: str) -> dict[str, Any]:
+    """What a command says as JSON."""
+    done = CliRunner().invoke(app, [*words, "--config", str(world.config), "--json"])
+    assert done.exit_code in (0, 1, 3), done.output
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def figures(world: BoardsWorld, schools: str, question: Any) -> list[dict[str, Any]]:
+    """A question over the story's month."""
+    return world.ask(filled(question.text, values(world, schools), *month(world)))
+
+
+@pytest.mark.parametrize("place, school", [("all", ".*"), ("ash", "ash"), ("oak", "oak")])
+def test_availability_is_that_of_caretaker_sla_to_the_digit_shown(
+    boards_world: BoardsWorld, place: str, school: str
+) -> None:
+    told = command(boards_world, "sla", "show", place, MONTH)["whole"]["sums"]["devices"]
+    seen = told["available_ms"] + told["down_ms"]
+    counted = told["owed_ms"] - told["maintained_ms"]
+    shown = figures(boards_world, school, queries.availability())[0]
+    assert seen and counted
+    assert f"{shown['likely']:.2%}".replace("%", " %") == percent(told["available_ms"] / seen)
+    assert f"{shown['low']:.2%}".replace("%", " %") == percent(told["available_ms"] / counted)
+    assert f"{shown['high']:.2%}".replace("%", " %") == percent((told["available_ms"] + told["unseen_ms"]) / counted)
+
+
+def test_each_schools_hours_are_those_of_caretaker_sla(boards_world: BoardsWorld) -> None:
+    inside = command(boards_world, "sla", "show", "all", MONTH)["inside"]
+    told = {line["place"]: line["sums"]["devices"] for line in inside}
+    shown = {row["school"]: row for row in figures(boards_world, ".*", queries.availability_by_school())}
+    assert shown.keys() == told.keys()
+    for school, row in shown.items():
+        for name in ("owed", "maintained", "down", "unseen"):
+            assert row[name] == pytest.approx(told[school][f"{name}_ms"] / 3_600_000), (school, name)
+    assert {line["place"]: line["outages"] for line in inside} == {name: row["faults"] for name, row in shown.items()}
+
+
+@pytest.mark.parametrize("school", ["ash", "oak"])
+def test_energy_used_is_the_sum_of_the_machines_days_and_what_caretaker_savings_says(
+    boards_world: BoardsWorld, school: str
+) -> None:
+    shown = figures(boards_world, school, queries.energy_used())[0]
+    from_ms, to_ms = month(boards_world)
+    days = boards_world.ask(
+        f'SELECT SUM("energy_wh") / 1000 AS "kwh" FROM "device_day" WHERE "school" = \'{school}\' '
+        f"AND time >= {from_ms}ms AND time <= {to_ms}ms"
+    )
+    assert shown["used"] == pytest.approx(days[0]["kwh"], abs=0.05)
+    rooms = figures(boards_world, school, queries.energy_by_room())
+    assert sum(row["used"] for row in rooms) == pytest.approx(shown["used"], abs=0.05)
+
+
+def tables(world: BoardsWorld) -> Iterator[Any]:
+    """Questions of all boards."""
+    for board in BOARDS:
+        for panel in board.panels:
+            yield from panel.questions
+
+
+def test_a_field_that_is_shown_as_it_is_has_the_unit_of_the_table_of_metrics() -> None:
+    looked = 0
+    for question in tables(None):  # type: ignore[arg-type]
+        for measurement, metrics in MEASUREMENTS.items():
+            if f'FROM "{measurement}"' not in question.text or " / " in question.text:
+                continue
+            units = {metric.name: metric.unit for metric in metrics}
+            for column in question.columns:
+                if column.name in units:
+                    looked += 1
+                    assert column.unit is UNITS[units[column.name]], (measurement, column.name)
+    assert looked > 50
+
+
+def test_a_question_with_a_wrong_range_or_a_field_that_is_gone_is_found(boards_world: BoardsWorld) -> None:
+    question = queries.availability()
+    rows = figures(boards_world, "ash", question)
+    assert not wrong(question, rows)
+    narrow = tuple(replace(column, high=0.5) for column in question.columns)
+    assert "above 0.5" in wrong(replace(question, columns=narrow), rows)[0]
+    gone = (*question.columns, replace(question.columns[0], name="gone"))
+    assert wrong(replace(question, columns=gone), rows) == ["gone: the answer has no such column"]
+    assert wrong(question, []) == ["nothing comes back"]
