@@ -42,6 +42,27 @@ def _rows(measurement: str, *rows: tuple[str, FieldType, str, str]) -> tuple[Met
     return tuple(Metric(measurement, *row) for row in rows)
 
 
+_DAY: tuple[tuple[str, FieldType, str, str], ...] = (
+    ("in_use_s", "int", "s", "seconds in use"),
+    ("idle_s", "int", "s", "seconds on and idle"),
+    ("asleep_s", "int", "s", "seconds asleep"),
+    ("off_s", "int", "s", "seconds off: wall time minus the meters"),
+    ("blind_s", "int", "s", "seconds for which no reading exists on one side"),
+    ("boots", "int", "count", "times it was started"),
+    ("energy_wh", "float", "Wh", "energy used, by the watts of its class in each state; blind time left out"),
+    ("owed_s", "int", "s", "seconds in the school's hours of service"),
+    ("maintained_s", "int", "s", "of these: maintenance recorded before it began"),
+    ("available_s", "int", "s", "of these: on, or planned-off and not past the moment at which it was needed"),
+    ("down_s", "int", "s", "of these: lost, off without a recorded cause, or not back when needed"),
+    ("unseen_s", "int", "s", "of these: Caretaker could not see; the four add up to owed_s"),
+    ("lesson_s", "int", "s", "seconds owed within lessons and bookings of its room, without maintenance"),
+    ("lesson_available_s", "int", "s", "of these: available"),
+    ("lesson_down_s", "int", "s", "of these: down"),
+    ("lesson_unseen_s", "int", "s", "of these: unseen"),
+    ("faults", "int", "count", "outages that began on this day within owed time"),
+)
+
+
 def _used(measurement: str) -> tuple[Metric, ...]:
     return _rows(
         measurement,
@@ -110,26 +131,11 @@ METRICS: tuple[Metric, ...] = (
             "one of the eight states as people see them: in_use, off_rule, off_user, blind and so on",
         ),
     ),
-    *_rows(
-        "device_day",  # a device and day (time: local midnight); rewritten when a late report comes
-        ("in_use_s", "int", "s", "seconds in use"),
-        ("idle_s", "int", "s", "seconds on and idle"),
-        ("asleep_s", "int", "s", "seconds asleep"),
-        ("off_s", "int", "s", "seconds off: wall time minus the meters"),
-        ("blind_s", "int", "s", "seconds for which no reading exists on one side"),
-        ("boots", "int", "count", "times it was started"),
-        ("energy_wh", "float", "Wh", "energy used, by the watts of its class in each state; blind time left out"),
-        ("owed_s", "int", "s", "seconds in the school's hours of service"),
-        ("maintained_s", "int", "s", "of these: maintenance recorded before it began"),
-        ("available_s", "int", "s", "of these: on, or planned-off and not past the moment at which it was needed"),
-        ("down_s", "int", "s", "of these: lost, off without a recorded cause, or not back when needed"),
-        ("unseen_s", "int", "s", "of these: Caretaker could not see; the four add up to owed_s"),
-        ("lesson_s", "int", "s", "seconds owed within lessons and bookings of its room, without maintenance"),
-        ("lesson_available_s", "int", "s", "of these: available"),
-        ("lesson_down_s", "int", "s", "of these: down"),
-        ("lesson_unseen_s", "int", "s", "of these: unseen"),
-        ("faults", "int", "count", "outages that began on this day within owed time"),
-    ),
+    *_rows("device_day", *_DAY),  # a device and day (time: local midnight); rewritten when a late report comes
+    # The same summed for each room (class: room, device: all) and for the school, so that a year of an estate is read
+    # in a moment.
+    *_rows("room_day", ("devices", "int", "count", "device_day points behind the sums"), *_DAY),
+    *_rows("school_day", ("devices", "int", "count", "device_day points behind the sums"), *_DAY),
     *_rows(
         "room_ready",  # a room at the start of each of its lessons (class: room, device: all)
         ("ready", "int", "count", "machines of the room that were on, by their own reports"),
@@ -252,7 +258,7 @@ for _metric in METRICS:
 
 OF_DEVICES = ("device", "transition", "device_day", "incident", "command")
 """Measurements with a series for each device."""
-OF_ROOMS = ("room_ready", "room_now", "energy_day", "energy_month", "incident")
+OF_ROOMS = ("room_ready", "room_day", "room_now", "energy_day", "energy_month", "incident")
 """Measurements with a series for each room."""
-OF_SCHOOLS = ("school_now", "energy_day", "energy_month", "incident")
+OF_SCHOOLS = ("school_day", "school_now", "energy_day", "energy_month", "incident")
 """Measurements with a series for each school. Those of rules have one for each school and rule, the rest one of all."""

@@ -1,5 +1,7 @@
 """Keeps `device_day` true: every day that a report touched is computed again from the readings in the store.
 
+With it go the same sums of each room and of the school (`day_sums.py`).
+
 A day's total needs the last reading before it and the first one after it, which may be days away (a machine that was
 off over a weekend says so on Monday). So the first and last reading of each device and day are kept in the state file,
 and a first reading that closes such a gap makes the days in between due again.
@@ -21,6 +23,7 @@ import msgspec
 import structlog
 
 from caretaker_collector import energy_days
+from caretaker_collector.day_sums import sums_of
 from caretaker_collector.owed_days import OwedDays
 from caretaker_collector.points import clock_error_ms, tags
 from caretaker_collector.receiver import retrying
@@ -159,7 +162,7 @@ class DayRollup:
             await self._owed.keep(self._store, owed, points)
         if now_ms >= end_ms:
             energy_days.mark(self._db, school, day, now_ms)
-        refused = await self._store.write(points)
+        refused = await self._store.write([*points, *sums_of(points)])
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)
 

@@ -417,7 +417,7 @@ def _three() -> str:
 
 def availability(where: str = ESTATE) -> Question:
     """Availability of the span: of what was seen, and its range with what was not."""
-    text = f'SELECT {_three()} FROM "device_day" WHERE {TIME} AND {where}'
+    text = f'SELECT {_three()} FROM "school_day" WHERE {TIME} AND {where}'
     return Question(text, _availability_columns(), NOT_OWED, alias="$col")
 
 
@@ -426,7 +426,7 @@ def availability_by_school(where: str = ESTATE) -> Question:
     hours = ", ".join(f'SUM("{name}_s") / 3600 AS "{name}"' for name in ("owed", "maintained", "down", "unseen"))
     burn = f'SUM("down_s") / ({_COUNTED} * (1 - $target)) AS "burn"'
     gap = f'{_LIKELY} - $target AS "gap"'
-    text = f'SELECT {_three()}, {gap}, {burn}, {hours}, SUM("faults") AS "faults" FROM "device_day" WHERE {TIME}'
+    text = f'SELECT {_three()}, {gap}, {burn}, {hours}, SUM("faults") AS "faults" FROM "school_day" WHERE {TIME}'
     columns = (
         _HIDE_TIME,
         _tag("school", link=SCHOOL_LINK),
@@ -452,7 +452,7 @@ def availability_by_school(where: str = ESTATE) -> Question:
 
 def availability_by_day(where: str = ESTATE) -> Question:
     """The same for each day."""
-    text = f'SELECT {_three()} FROM "device_day" WHERE {TIME} AND {where} GROUP BY {DAY} fill(none) {ZONE}'
+    text = f'SELECT {_three()} FROM "school_day" WHERE {TIME} AND {where} GROUP BY {DAY} fill(none) {ZONE}'
     return Question(text, _availability_columns(), NOT_OWED, alias="$col")
 
 
@@ -462,7 +462,7 @@ def availability_by_room() -> Question:
     text = (
         f'SELECT {_cut(_LIKELY)} AS "likely", {_cut(f"""SUM("lesson_available_s") / {lessons}""")} AS "in_lessons", '
         f'SUM("down_s") / 3600 AS "down", SUM("unseen_s") / 3600 AS "unseen" '
-        f'FROM "device_day" WHERE {TIME} AND {SCHOOL} GROUP BY "room"'
+        f'FROM "room_day" WHERE {TIME} AND {SCHOOL} GROUP BY "room"'
     )
     columns = (
         _HIDE_TIME,
@@ -477,7 +477,7 @@ def availability_by_room() -> Question:
 
 def down_by_day(where: str = ESTATE) -> Question:
     """Hours down and not seen for each day."""
-    text = f'SELECT SUM("down_s") / 3600 AS "down", SUM("unseen_s") / 3600 AS "unseen" FROM "device_day" WHERE {TIME}'
+    text = f'SELECT SUM("down_s") / 3600 AS "down", SUM("unseen_s") / 3600 AS "unseen" FROM "school_day" WHERE {TIME}'
     columns = (
         Column("down", "down", Unit.HOURS, colour=LOOK[Shown.LOST].colour, decimals=1),
         Column("unseen", "not seen", Unit.HOURS, colour=LOOK[Shown.BLIND].colour, decimals=1),
@@ -488,7 +488,7 @@ def down_by_day(where: str = ESTATE) -> Question:
 def burn_over_time(where: str = ESTATE) -> Question:
     """How much of the span's allowed outage was used up, day by day."""
     share = f'SUM("down_s") / ({_COUNTED} * (1 - $target)) AS "burn"'
-    text = f'SELECT {share} FROM "device_day" WHERE {TIME} AND {where} GROUP BY {DAY} fill(none) {ZONE}'
+    text = f'SELECT {share} FROM "school_day" WHERE {TIME} AND {where} GROUP BY {DAY} fill(none) {ZONE}'
     columns = (Column("burn", "allowed outage used", Unit.RATIO, 0, None, 0, steps=(Step(None, GOOD), Step(1, RED))),)
     return Question(text, columns, NOT_OWED, alias="of the day's allowance")
 
@@ -503,7 +503,7 @@ def hours_by_state(where: str = ESTATE) -> Question:
     columns = tuple(
         Column(name, LOOK[shown].label, Unit.HOURS, colour=LOOK[shown].colour, decimals=0) for name, shown in names
     )
-    text = f'SELECT {sums} FROM "device_day" WHERE {TIME} AND {where} GROUP BY {DAY} fill(none) {ZONE}'
+    text = f'SELECT {sums} FROM "school_day" WHERE {TIME} AND {where} GROUP BY {DAY} fill(none) {ZONE}'
     return Question(text, columns, NO_DAYS, alias="$col")
 
 
@@ -511,7 +511,7 @@ def use_by_room() -> Question:
     """Hours in use and idle of each room in the span: where machines stand about, and where they are short."""
     text = (
         f'SELECT SUM("in_use_s") / 3600 AS "in_use", SUM("idle_s") / 3600 AS "idle" '
-        f'FROM "device_day" WHERE {TIME} AND {SCHOOL} GROUP BY "room"'
+        f'FROM "room_day" WHERE {TIME} AND {SCHOOL} GROUP BY "room"'
     )
     columns = (
         _HIDE_TIME,

@@ -75,3 +75,14 @@ async def test_a_day_in_the_store_is_what_the_savings_command_reckons(boards_wor
     assert row["rule_kwh"] == pytest.approx(told.savings.rule_off.kwh.likely)
     assert row["user_kwh_low"] == pytest.approx(told.savings.user_off.kwh.low)
     assert row["both_kwh_high"] == pytest.approx(told.savings.both.kwh.high)
+
+
+def test_days_of_rooms_and_schools_add_up_to_those_of_machines(boards_world: BoardsWorld) -> None:
+    sums = ", ".join(
+        f'sum("{metric.name}") AS "{metric.name}"' for metric in MEASUREMENTS["device_day"] if metric.type == "int"
+    )
+    machines, rooms, schools = (
+        boards_world.ask(f'SELECT {sums} FROM "{name}" WHERE "school" = \'ash\'')
+        for name in ("device_day", "room_day", "school_day")
+    )
+    assert machines == rooms == schools != []
