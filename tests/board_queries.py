@@ -1,7 +1,7 @@
 """Boards asked the way Grafana asks: spans worked out, variables filled in, answers held against what was promised."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -97,7 +97,9 @@ def wrong(question: Question, rows: list[dict[str, Any]]) -> list[str]:
     for column in question.columns:
         found += [f"{column.name}: {fault}" for fault in _column(column, rows)]
     known = {column.name for column in question.columns} | {"time"}
-    found += [f"{name} comes back and nobody said what it is" for name in sorted(rows[0].keys() - known) if not question.alias]
+    found += [
+        f"{name} comes back and nobody said what it is" for name in sorted(rows[0].keys() - known) if not question.alias
+    ]
     return found
 
 
@@ -124,3 +126,26 @@ def _column(column: Column, rows: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{value} is above {column.high}"
         if column.words and column.unit is Unit.WORD and value not in {each[0] for each in column.words}:
             yield f"{value!r} is none of its words"
+
+
+def transformed(rows: list[dict[str, Any]], steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What Grafana's groupBy, filterByValue and organize make of rows, as far as boards use them."""
+    for step in steps:
+        options = step["options"]
+        if step["id"] == "groupBy":
+            (key,) = (name for name, each in options["fields"].items() if each["operation"] == "groupby")
+            first: dict[Any, dict[str, Any]] = {}
+            for row in rows:
+                first.setdefault(row[key], row)
+            kept = {name for name, each in options["fields"].items() if each["aggregations"] == ["first"]}
+            rows = [{key: row[key]} | {f"{name} (first)": row[name] for name in kept} for row in first.values()]
+        elif step["id"] == "filterByValue":
+            assert (options["type"], options["match"]) == ("exclude", "any")
+            for one in options["filters"]:
+                assert one["config"]["id"] == "equal"
+                rows = [row for row in rows if row[one["fieldName"]] != one["config"]["options"]["value"]]
+        else:
+            assert step["id"] == "organize", step["id"]
+            names = options["renameByName"]
+            rows = [{names.get(name, name): value for name, value in row.items()} for row in rows]
+    return rows
