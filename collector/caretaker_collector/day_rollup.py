@@ -162,7 +162,8 @@ class DayRollup:
             await self._owed.keep(self._store, owed, points)
         if now_ms >= end_ms:
             energy_days.mark(self._db, school, day, now_ms)
-        refused = await self._store.write([*points, *sums_of(points)])
+        used = energy_days.used_points(self._estate, school, day, points)
+        refused = await self._store.write([*points, *sums_of(points), *used])
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)
 

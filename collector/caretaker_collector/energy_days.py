@@ -2,8 +2,9 @@
 
 Boards and reviews only read these points; the reckoning is savings_report.py, as for `caretaker savings`, so a day or a
 month comes out as it does there. A day is marked whenever it has been rolled up after its end (`mark`), and is reckoned
-an hour later: machines that come on in the morning settle their day before one after the other. What a day's spells
-were reaches into the days after it, so these are reckoned again with a day that was known before.
+an hour later: machines that come on in the morning settle their day before one after the other. What was used is there
+sooner, with the days themselves (`used_points`), also of the day under way. What a day's spells were reaches into the
+days after it, so these are reckoned again with a day that was known before.
 
 The month is reckoned as one, up to its last day that was marked: its range is narrower than the sum of the ranges of
 its days, and what such a sum would claim nobody could explain.
@@ -12,7 +13,7 @@ its days, and what such a sum would claim nobody could explain.
 import asyncio
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
@@ -56,6 +57,18 @@ def mark(db: sqlite3.Connection, school: str, day: date, now_ms: int) -> None:
         "WHERE school = ? AND day >= ? AND day <= ?",
         (now_ms, school, name, until),
     )
+
+
+def used_points(estate: Estate, school: str, day: date, points: Sequence[Point]) -> list[Point]:
+    """What was used, of a day's `device_day` points: also of the day under way, of which nothing else is reckoned."""
+    return [
+        Point("energy_day", points[0].time_ns, _place(school, room), _used(used))
+        for room, used in (savings_report.used_on(estate, day, points) if points else {}).items()
+    ]
+
+
+def _place(school: str, room: str) -> tuple[str, str, str, str]:
+    return (school, room, "room", "all") if room != WHOLE else (school, "all", "all", "all")
 
 
 @dataclass
@@ -167,7 +180,7 @@ class EnergyDays:
             Point(
                 f"energy_{length}",
                 time_ns,
-                (school, room or "all", "room" if room else "all", "all"),
+                _place(school, room),
                 {**_used(used.get(room)), **_all_fields(avoided.get(room))},
             )
             for room in {**used, **avoided}

@@ -119,19 +119,29 @@ async def used_by_room(
     store: Store, estate: Estate, school: str, zone: ZoneInfo, first: date, last: date
 ) -> dict[str, Used]:
     """What each room used, and `WHOLE` the school."""
-    found = {WHOLE: _Using()}
+    found: dict[str, _Using] = {WHOLE: _Using()}
     day = first
     while day <= last:
         start_ms, end_ms = midnight_ms(day, zone), midnight_ms(day + timedelta(days=1), zone)
-        points = await store.read("device_day", start_ms, end_ms, school=school)
-        by_room: dict[str, list[Point]] = {WHOLE: points}
-        for point in points:
-            by_room.setdefault(point.tags[1], []).append(point)
-        tariff, factor = valid_on(estate.tariffs, day), valid_on(estate.carbon, day)
-        for room, some in by_room.items():
-            found.setdefault(room, _Using()).add(some, tariff, factor)
+        _add_day(found, estate, day, await store.read("device_day", start_ms, end_ms, school=school))
         day += timedelta(days=1)
     return {room: using.result() for room, using in found.items()}
+
+
+def used_on(estate: Estate, day: date, points: Sequence[Point]) -> dict[str, Used]:
+    """What each room used on one day, and `WHOLE` the school, by the day's `device_day` points."""
+    found: dict[str, _Using] = {WHOLE: _Using()}
+    _add_day(found, estate, day, points)
+    return {room: using.result() for room, using in found.items()}
+
+
+def _add_day(found: dict[str, "_Using"], estate: Estate, day: date, points: Sequence[Point]) -> None:
+    by_room: dict[str, list[Point]] = {WHOLE: list(points)}
+    for point in points:
+        by_room.setdefault(point.tags[1], []).append(point)
+    tariff, factor = valid_on(estate.tariffs, day), valid_on(estate.carbon, day)
+    for room, some in by_room.items():
+        found.setdefault(room, _Using()).add(some, tariff, factor)
 
 
 @dataclass

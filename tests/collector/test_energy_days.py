@@ -291,3 +291,13 @@ async def test_the_roll_up_marks_a_day_once_it_is_over(world: World) -> None:
     assert world.db.execute("SELECT count(*) FROM energy_days").fetchone() == (0,)
     await rollup.roll("ash", MONDAY, midnight_ms(TUESDAY, ZONE))
     assert world.db.execute("SELECT school, day FROM energy_days").fetchall() == [("ash", "2026-09-28")]
+
+
+async def test_what_was_used_is_there_with_the_day_itself_also_while_it_lasts(world: World) -> None:
+    days = await world.store.read("device_day", midnight_ms(MONDAY, ZONE), midnight_ms(TUESDAY, ZONE), school="ash")
+    await world.store.write(energy_days.used_points(world.estate, "ash", MONDAY, days))
+    sooner = await world.fields("energy_day", MONDAY)
+    assert sooner["used_kwh"] == pytest.approx(4.5)
+    await world.reckon(MONDAY)
+    assert await world.fields("energy_day", MONDAY) == sooner
+    assert energy_days.used_points(world.estate, "ash", MONDAY, []) == []
