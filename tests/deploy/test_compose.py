@@ -136,7 +136,7 @@ def test_the_script_for_influxdb_is_a_script_that_can_be_run() -> None:
 def test_the_collectors_settings_fit_the_other_services(tmp_path: Path) -> None:
     for path in (DEPLOY / "examples").glob("*.*"):
         shutil.copy(path, tmp_path)
-    shutil.copy(DEPLOY / "examples" / "compose" / "collector.toml", tmp_path)
+    shutil.copy(DEPLOY / "compose" / "collector.toml", tmp_path)
     shutil.copy(REPOSITORY / "rules" / "policies" / "observe.toml", tmp_path)
     for name in ("ca.crt", "collector.crt", "collector.key", "signing.key", "influx.token"):
         (tmp_path / name).write_text("x")
