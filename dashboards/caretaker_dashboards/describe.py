@@ -46,8 +46,8 @@ class Step:
 
 
 LEAST = -1e9
-"""Below every value. A scale whose lowest colour is red begins here and not at None: Grafana gives a cell without a value
-the colour of None, and "no clock runs" is no alarm."""
+"""Below every value. A scale whose lowest colour is red begins here and not at None: Grafana gives a cell without a
+value the colour of None, and "no clock runs" is no alarm."""
 
 
 def red_below(watch: float, good: float) -> tuple[Step, ...]:

@@ -205,6 +205,24 @@ def test_open_incidents_are_those_that_the_collector_knows(boards_world: BoardsW
     assert sum(value for name, value in counted.items() if name.startswith("open_")) == len(known)
 
 
+def test_a_day_begins_at_the_schools_midnight_in_summer_too(boards_world: BoardsWorld) -> None:
+    known = values(boards_world, ".*")
+    for question in (queries.availability_by_day(), queries.energy_by_day(), queries.hours_by_state()):
+        rows = boards_world.ask(filled(question.text, known, boards_world.start_ms, boards_world.end_ms))
+        zone = zone_of("Europe/London")
+        days = [midnight_ms(date(2026, 9, day), zone) for day in range(14, 23)]
+        assert {row["time"] for row in rows} <= set(days), question.text
+        assert len(rows) >= 8
+
+
+def test_a_strip_of_states_is_not_blank_at_its_beginning(boards_world: BoardsWorld) -> None:
+    from_ms = boards_world.end_ms - 86_400_000
+    text = queries.machine_states(f"{queries.SCHOOL} AND {queries.ROOM}").text
+    rows = boards_world.ask(filled(text, values(boards_world, "ash"), from_ms, boards_world.end_ms))
+    first = {row["device"]: row["time"] for row in reversed(rows)}
+    assert first and all(time_ms <= from_ms for time_ms in first.values())
+
+
 def questions() -> Iterator[Question]:
     """Of all boards."""
     for board in BOARDS:
