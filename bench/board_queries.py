@@ -248,7 +248,9 @@ def spans(board: Board, panel: Panel, measurement: str) -> list[tuple[str, int, 
 
 
 def measure(influx: Influx, size: Size) -> Iterator[dict[str, Any]]:
-    """Every query of every panel."""
+    """Every query of every panel, after each measurement was read once: what was just written lies in memory."""
+    for measurement, metrics in MEASUREMENTS.items():
+        ask(influx, f'SELECT COUNT("{metrics[0].name}") FROM "{measurement}"')
     filling = Filling()
     for board in BOARDS:
         everything = Pick.SCHOOLS in board.picks
