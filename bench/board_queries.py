@@ -113,11 +113,11 @@ def lines(size: Size) -> Iterator[str]:
         whole = f"school={school},room=all,class=all,device=all"
         one = school == size.school
         for at in days(YEAR):
-            yield f"school_day,{whole} devices={size.devices}i,{_DAY},{_OWED} {at}"
+            yield f"school_day,{whole} devices={size.devices}i,lessons=90i,ready=2600i,total=2700i,{_DAY},{_OWED} {at}"
             yield f"energy_day,{whole} {_USED},{_ENERGY} {at}"
             for room in rooms:
                 tags = f"school={school},room={room},class=room,device=all"
-                yield f"room_day,{tags} devices=18i,{_DAY},{_OWED} {at}"
+                yield f"room_day,{tags} devices=18i,lessons=5i,ready=145i,total=150i,{_DAY},{_OWED} {at}"
                 yield f"energy_day,{tags} {_USED},rule_kwh=1.5,user_kwh=0.25,both_kwh=1.75 {at}"
             for back in range(13) if at % (30 * DAY_MS * 1_000_000) < DAY_MS * 1_000_000 else ():
                 rule = f"school={school},room=all,class=rule:rule-{back % 3},device=all"
@@ -248,7 +248,9 @@ def spans(board: Board, panel: Panel, measurement: str) -> list[tuple[str, int, 
 
 
 def measure(influx: Influx, size: Size) -> Iterator[dict[str, Any]]:
-    """Every query of every panel."""
+    """Every query of every panel, after each measurement was read once: what was just written lies in memory."""
+    for measurement, metrics in MEASUREMENTS.items():
+        ask(influx, f'SELECT COUNT("{metrics[0].name}") FROM "{measurement}"')
     filling = Filling()
     for board in BOARDS:
         everything = Pick.SCHOOLS in board.picks

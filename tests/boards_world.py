@@ -19,10 +19,7 @@ settings, for commands of which the boards should say the same.
 
 import asyncio
 import csv
-import json
 import sqlite3
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,18 +93,7 @@ class BoardsWorld:
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """The rows of an InfluxQL query, each with its columns, its tags (if grouped) and its time in ms."""
-        arguments = urllib.parse.urlencode({"db": self.influx.bucket, "q": query, "epoch": "ms"})
-        asked = urllib.request.Request(f"{self.influx.url}/query?{arguments}")  # noqa: S310
-        asked.add_header("Authorization", f"Token {self.influx.token}")
-        with urllib.request.urlopen(asked, timeout=60) as reply:  # noqa: S310
-            answer = json.load(reply)
-        rows = []
-        for result in answer["results"]:
-            assert "error" not in result, f"{query}: {result['error']}"
-            for series in result.get("series", ()):
-                tags = series.get("tags", {})
-                rows += [{**tags, **dict(zip(series["columns"], values, strict=True))} for values in series["values"]]
-        return rows
+        return self.influx.ask(query)
 
 
 def play(folder: Path, influx: Influx) -> BoardsWorld:

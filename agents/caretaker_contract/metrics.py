@@ -62,6 +62,13 @@ _DAY: tuple[tuple[str, FieldType, str, str], ...] = (
     ("faults", "int", "count", "outages that began on this day within owed time"),
 )
 
+_SUMMED: tuple[tuple[str, FieldType, str, str], ...] = (
+    ("devices", "int", "count", "device_day points behind the sums"),
+    ("lessons", "int", "count", "lessons and bookings whose beginning Caretaker saw"),
+    ("ready", "int", "count", "machines that were on as these began, summed over them"),
+    ("total", "int", "count", "machines that they needed, summed over them"),
+)
+
 
 def _used(measurement: str) -> tuple[Metric, ...]:
     return _rows(
@@ -134,8 +141,8 @@ METRICS: tuple[Metric, ...] = (
     *_rows("device_day", *_DAY),  # a device and day (time: local midnight); rewritten when a late report comes
     # The same summed for each room (class: room, device: all) and for the school, so that a year of an estate is read
     # in a moment.
-    *_rows("room_day", ("devices", "int", "count", "device_day points behind the sums"), *_DAY),
-    *_rows("school_day", ("devices", "int", "count", "device_day points behind the sums"), *_DAY),
+    *_rows("room_day", *_SUMMED, *_DAY),
+    *_rows("school_day", *_SUMMED, *_DAY),
     *_rows(
         "room_ready",  # a room at the start of each of its lessons (class: room, device: all)
         ("ready", "int", "count", "machines of the room that were on, by their own reports"),

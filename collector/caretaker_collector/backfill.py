@@ -49,7 +49,7 @@ class History(Struct, frozen=True, kw_only=True):
     seed: int
     schools: list[str]
     devices: int
-    version: int = 3  # of what is filled in: an older past is made anew
+    version: int = 4  # of what is filled in: an older past is made anew
     messages: int = 0
 
 
@@ -102,6 +102,7 @@ def backfill(
             done += part.result()
             if progress is not None:
                 progress(min(1.0, done / steps))
+        pool.submit(past_days.reckon, *files, end_ms).result()
     history = msgspec.structs.replace(wanted, messages=messages)
     (out / NOTE).write_bytes(msgspec.json.encode(history))
     return history

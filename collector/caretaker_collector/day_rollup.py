@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from caretaker_collector import energy_days
-from caretaker_collector.day_sums import sums_of
+from caretaker_collector.day_sums import ready_of, sums_of
 from caretaker_collector.owed_days import OwedDays
 from caretaker_collector.points import clock_error_ms, tags
 from caretaker_collector.receiver import retrying
@@ -163,7 +163,8 @@ class DayRollup:
         if now_ms >= end_ms:
             energy_days.mark(self._db, school, day, now_ms)
         used = energy_days.used_points(self._estate, school, day, points)
-        refused = await self._store.write([*points, *sums_of(points), *used])
+        sums = sums_of(points, ready_of(self._db, school, start_ms, end_ms))
+        refused = await self._store.write([*points, *sums, *used])
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)
 

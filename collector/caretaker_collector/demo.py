@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from caretaker_collector import backfill, demo_story, logs
+from caretaker_collector import backfill, demo_story, logs, past_store
 from caretaker_collector.app import Collector
 from caretaker_collector.settings import CollectorSettings, load_collector, load_estate_and_policies
 from caretaker_contract import signing
@@ -69,6 +69,7 @@ class Demo:
     broker_port: int
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ended: str = ""
+    stored_before: int = 0  # in a store that was not empty: a past, or an earlier demo's
 
 
 def run(out: Path, seconds: float | None, store: str, speed: float, as_json: bool, past_ms: int = 0) -> None:
@@ -85,8 +86,10 @@ def run(out: Path, seconds: float | None, store: str, speed: float, as_json: boo
     if past_ms:
         # Other machines than the demo's by their seed: the numbers of these begin anew with the demo.
         backfill.fill(out, ["ash", "oak"], origin_ms, past_ms, SEED + 1)
-    clock = fast_clock(origin_ms, speed)
     settings = load_collector(out / "collector.toml")
+    if past_ms and store == "influx":
+        past_store.hand_over(out / backfill.FOLDER, settings.store, out)
+    clock = fast_clock(origin_ms, speed)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(_main(mosquitto, out, port, clock, settings, seconds, quiet=as_json))
     if as_json:
@@ -96,7 +99,7 @@ def run(out: Path, seconds: float | None, store: str, speed: float, as_json: boo
 async def _main(
     mosquitto: str, out: Path, port: int, clock: Clock, settings: CollectorSettings, seconds: float | None, quiet: bool
 ) -> DemoResult:
-    from caretaker_collector.demo_view import look_at_this_first, summary, watch
+    from caretaker_collector.demo_view import boards_on_this, look_at_this_first, summary, watch
 
     collector = Collector(settings, *load_estate_and_policies(Path(settings.estate)), clock)
     demo = Demo(out=out, clock=clock, collector=collector, broker_port=port)
@@ -107,9 +110,10 @@ async def _main(
     await start_broker(demo, mosquitto)
     collecting = loop.create_task(collector.run())
     try:
+        demo.stored_before = await stored(collector)
         await listening(collector)
         start_machines(demo)
-        sys.stderr.write(look_at_this_first(demo))
+        sys.stderr.write(look_at_this_first(demo) + boards_on_this(demo))
         watching = loop.create_task(watch(demo, quiet))
         await _first(told.wait(), collecting, seconds)
         watching.cancel()
@@ -369,6 +373,11 @@ async def drain(demo: Demo) -> bool:
     return False
 
 
+async def stored(collector: Collector) -> int:
+    """Points of numbered messages in the store."""
+    return await collector.store.count("device") + await collector.store.count("command")
+
+
 async def gather(demo: Demo, drained: bool) -> DemoResult:
     """The figures of the run, the machines' side from the simulator's truth and the agent's own outbox."""
     collector = demo.collector
@@ -380,7 +389,7 @@ async def gather(demo: Demo, drained: bool) -> DemoResult:
     return DemoResult(
         devices=len(collector.memory.entries),
         published=truth["totals"]["published"] + published_here,
-        stored=await collector.store.count("device") + await collector.store.count("command"),
+        stored=await stored(collector) - demo.stored_before,
         quarantined=counts["quarantined"],
         dropped=counts["dropped"],
         duplicates=counts["duplicates"],

@@ -222,7 +222,7 @@ def rooms_ready() -> Question:
 
 def ready_share_by_school(where: str = ESTATE) -> Question:
     """Machines on at the start of lessons, of all that lessons needed, in the span."""
-    text = f'SELECT SUM("ready") / SUM("total") AS "share" FROM "room_ready" WHERE {TIME} AND {where} GROUP BY "school"'
+    text = f'SELECT SUM("ready") / SUM("total") AS "share" FROM "school_day" WHERE {TIME} AND {where} GROUP BY "school"'
     columns = (Column("share", "machines ready", Unit.RATIO, 0, 1, 1, steps=_READY),)
     return Question(text, columns, NO_LESSON, alias="$tag_school")
 
@@ -232,7 +232,7 @@ _READY = red_below(0.9, 0.97)
 
 def ready_share_by_day(where: str = ESTATE) -> Question:
     """The same for each day."""
-    text = f'SELECT SUM("ready") / SUM("total") AS "share" FROM "room_ready" WHERE {TIME} AND {where}'
+    text = f'SELECT SUM("ready") / SUM("total") AS "share" FROM "school_day" WHERE {TIME} AND {where}'
     columns = (Column("share", "machines ready", Unit.RATIO, 0, 1, 1),)
     return Question(f"{text} GROUP BY {DAY} fill(none) {ZONE}", columns, NO_LESSON, alias="machines ready")
 
