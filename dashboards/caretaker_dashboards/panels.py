@@ -204,8 +204,8 @@ def _put(defaults: dict[str, Any], key: str, value: Any) -> None:
 def _overrides(panel: Panel) -> list[dict[str, Any]]:
     made = []
     for column in panel.columns:
-        if column.hidden:
-            continue
+        if column.hidden or (len(panel.columns) == 1 and "$tag" in panel.questions[0].alias):
+            continue  # a series for each tag: what it is stands in the defaults
         properties = [{"id": key, "value": value} for key, value in _properties(panel, column)]
         # A table calls it by its name; Grafana's series are called after the alias, which is the name too.
         made.append({"matcher": {"id": "byName", "options": column.name}, "properties": properties})

@@ -164,3 +164,12 @@ def test_keys_that_grafana_adds_do_not_make_a_board_differ() -> None:
     assert contains({"a": [{"b": 1, "new": 2}], "x": 0}, {"a": [{"b": 1}]})
     assert not contains({"a": [{"b": 1}, {"b": 2}]}, {"a": [{"b": 1}]})
     assert not contains({"a": 1}, {"b": 1})
+
+
+def test_a_token_sent_in_the_clear_and_a_desk_on_loopback_are_said() -> None:
+    from caretaker_collector.cli_boards import _warnings
+
+    assert _warnings("http://127.0.0.1:3000", "http://127.0.0.1:8600") == []
+    assert _warnings("https://grafana.example", "https://desk.example") == []
+    told = "\n".join(_warnings("http://grafana.example", "http://127.0.0.1:8600"))
+    assert "unencrypted" in told and "say --desk" in told
