@@ -6,8 +6,8 @@ The rows are invented, of the measurements that boards read and as many as a run
 rooms, energy and lessons for a year; days of machines for a year where boards go back so far (always-on machines, one
 school) and a month for all others; what is "now" by the minute for one school and every ten minutes for the others;
 reports of machines for a day. Each query is that of a panel with its variables filled in, for the whole estate where
-the board allows that; it is asked five times, and the fastest counts, because other work only slows. Beside it stands a plain COUNT of one field
-over the same rows in the same run: the ratio says what a query costs apart from the machine.
+the board allows that; it is asked five times, and the fastest counts, because other work only slows. Beside it stands
+a plain COUNT of one field over the same rows in the same run: the ratio says what a query costs apart from the machine.
 """
 
 import argparse
