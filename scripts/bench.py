@@ -20,6 +20,7 @@ QUICK = {
     "throughput": ["--quick"],
     "backtest_days": ["--days", "5"],
     "savings_coverage": ["--runs", "20"],
+    "board_queries": ["--quick"],
 }
 """The benchmarks in their order, lightest first, and what makes each quick. Other files there are parts of these."""
 

@@ -71,6 +71,7 @@ def boards_on_this(demo: "Demo") -> str:
         "                (versions 1 and 3 also take any user, such as caretaker, with it as the password)\n"
         "  boards        caretaker boards push http://127.0.0.1:3000 --token-file FILE   (a token of Grafana's)\n"
         f"  time range    the demo's own clock: it is {begins:%a} {begins.day} {begins:%B %Y %H:%M} now\n"
+        "                (choose that in Grafana: of any other time nothing is known)\n"
     )
 
 
