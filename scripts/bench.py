@@ -21,6 +21,7 @@ QUICK = {
     "backtest_days": ["--days", "5"],
     "savings_coverage": ["--runs", "20"],
     "availability": ["--schools", "20", "--months", "3"],
+    "board_queries": ["--quick"],
 }
 """The benchmarks in their order, lightest first, and what makes each quick. Other files there are parts of these."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from boards_world import BoardsWorld, play
 from servers import Influx, Mosquitto, influxd, mosquitto
 
 
@@ -46,3 +47,9 @@ def own_influx() -> Iterator[Influx]:
     """An InfluxDB of the test's own, to stop and start again."""
     with influxd() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def boards_world(shared_influx: Influx, tmp_path_factory: pytest.TempPathFactory) -> BoardsWorld:
+    """Some days of the demo in a bucket of the shared InfluxDB: ask it, and write nothing to it (takes 20 s, once)."""
+    return play(tmp_path_factory.mktemp("boards"), shared_influx.fresh_bucket())

@@ -8,6 +8,7 @@ A missing program fails the test with the remedy; it never skips it.
 
 import base64
 import http.client
+import json
 import os
 import random
 import shutil
@@ -16,12 +17,13 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from faulty_http import PARTIAL_WRITE, FaultyHttp
@@ -214,6 +216,21 @@ class Influx:
     def start(self) -> None:
         """Start it again, with its data."""
         self._backend.start()
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """The rows of an InfluxQL query, each with its columns, its tags (if grouped) and its time in ms."""
+        arguments = urlencode({"db": self.bucket, "q": query, "epoch": "ms"})
+        asked = urllib.request.Request(f"{self.url}/query?{arguments}")  # noqa: S310 (a server of ours)
+        asked.add_header("Authorization", f"Token {self.token}")
+        with urllib.request.urlopen(asked, timeout=60) as reply:  # noqa: S310
+            answer = json.load(reply)
+        rows = []
+        for result in answer["results"]:
+            assert "error" not in result, f"{query}: {result['error']}"
+            for series in result.get("series", ()):
+                tags = series.get("tags", {})
+                rows += [{**tags, **dict(zip(series["columns"], values, strict=True))} for values in series["values"]]
+        return rows
 
     def fresh_bucket(self) -> "Influx":
         """The same server with an empty bucket of its own (on a named server: its one bucket)."""

@@ -42,6 +42,69 @@ def _rows(measurement: str, *rows: tuple[str, FieldType, str, str]) -> tuple[Met
     return tuple(Metric(measurement, *row) for row in rows)
 
 
+_DAY: tuple[tuple[str, FieldType, str, str], ...] = (
+    ("in_use_s", "int", "s", "seconds in use"),
+    ("idle_s", "int", "s", "seconds on and idle"),
+    ("asleep_s", "int", "s", "seconds asleep"),
+    ("off_s", "int", "s", "seconds off: wall time minus the meters"),
+    ("blind_s", "int", "s", "seconds for which no reading exists on one side"),
+    ("boots", "int", "count", "times it was started"),
+    ("energy_wh", "float", "Wh", "energy used, by the watts of its class in each state; blind time left out"),
+    ("owed_s", "int", "s", "seconds in the school's hours of service"),
+    ("maintained_s", "int", "s", "of these: maintenance recorded before it began"),
+    ("available_s", "int", "s", "of these: on, or planned-off and not past the moment at which it was needed"),
+    ("down_s", "int", "s", "of these: lost, off without a recorded cause, or not back when needed"),
+    ("unseen_s", "int", "s", "of these: Caretaker could not see; the four add up to owed_s"),
+    ("lesson_s", "int", "s", "seconds owed within lessons and bookings of its room, without maintenance"),
+    ("lesson_available_s", "int", "s", "of these: available"),
+    ("lesson_down_s", "int", "s", "of these: down"),
+    ("lesson_unseen_s", "int", "s", "of these: unseen"),
+    ("faults", "int", "count", "outages that began on this day within owed time"),
+)
+
+_SUMMED: tuple[tuple[str, FieldType, str, str], ...] = (
+    ("devices", "int", "count", "device_day points behind the sums"),
+    ("lessons", "int", "count", "lessons and bookings whose beginning Caretaker saw"),
+    ("ready", "int", "count", "machines that were on as these began, summed over them"),
+    ("total", "int", "count", "machines that they needed, summed over them"),
+)
+
+
+def _used(measurement: str) -> tuple[Metric, ...]:
+    return _rows(
+        measurement,
+        ("device_days", "int", "count", "device_day points behind what was used"),
+        ("blind_h", "float", "h", "machine-hours that nobody saw; in no figure"),
+        ("used_kwh", "float", "kWh", "energy used, the sum of device_day"),
+        ("used_pence", "float", "p", "its cost by the tariff of each day; none: no tariff is valid on some day"),
+        ("used_kg", "float", "kg", "its carbon, CO2e by the factor of each day; none: no factor is valid on some day"),
+    )
+
+
+_AVOIDED = {
+    "rule": "avoided by rules that switched off",
+    "user": "avoided by users who switch off more than in the baseline",
+    "both": "avoided by rules and users together",
+}
+_UNITS = {
+    "kwh": ("kWh", "energy"),
+    "pence": ("p", "its cost by the tariff of each day"),
+    "kg": ("kg", "its carbon, CO2e by the factor of each day"),
+}
+_RANGE = {"": "likely", "_low": "low end of the range", "_high": "high end of the range"}
+
+
+def _savings(measurement: str, kinds: tuple[str, ...]) -> tuple[Metric, ...]:
+    """What was avoided: rule_kwh, rule_kwh_low and so on. None of them is there until a baseline is known."""
+    rows: list[tuple[str, FieldType, str, str]] = []
+    for kind in kinds:
+        rows.append((f"{kind}_offs", "int", "count", f"times off that count as {_AVOIDED[kind]}"))
+        for name, (unit, what) in _UNITS.items():
+            for end, which in _RANGE.items():
+                rows.append((f"{kind}_{name}{end}", "float", unit, f"{_AVOIDED[kind]}: {what}, {which}"))
+    return _rows(measurement, *rows)
+
+
 METRICS: tuple[Metric, ...] = (
     *_rows(
         "device",  # one point for every report
@@ -68,27 +131,18 @@ METRICS: tuple[Metric, ...] = (
         ("to_state", "str", "word", "power state after"),
         ("cause", "str", "word", "why, as the device or the collector says"),
         ("planned", "bool", "yes/no", "off or asleep with a recorded cause"),
+        (
+            "shown",
+            "str",
+            "word",
+            "one of the eight states as people see them: in_use, off_rule, off_user, blind and so on",
+        ),
     ),
-    *_rows(
-        "device_day",  # a device and day (time: local midnight); rewritten when a late report comes
-        ("in_use_s", "int", "s", "seconds in use"),
-        ("idle_s", "int", "s", "seconds on and idle"),
-        ("asleep_s", "int", "s", "seconds asleep"),
-        ("off_s", "int", "s", "seconds off: wall time minus the meters"),
-        ("blind_s", "int", "s", "seconds for which no reading exists on one side"),
-        ("boots", "int", "count", "times it was started"),
-        ("energy_wh", "float", "Wh", "energy used, by the watts of its class in each state; blind time left out"),
-        ("owed_s", "int", "s", "seconds in the school's hours of service"),
-        ("maintained_s", "int", "s", "of these: maintenance recorded before it began"),
-        ("available_s", "int", "s", "of these: on, or planned-off and not past the moment at which it was needed"),
-        ("down_s", "int", "s", "of these: lost, off without a recorded cause, or not back when needed"),
-        ("unseen_s", "int", "s", "of these: Caretaker could not see; the four add up to owed_s"),
-        ("lesson_s", "int", "s", "seconds owed within lessons and bookings of its room, without maintenance"),
-        ("lesson_available_s", "int", "s", "of these: available"),
-        ("lesson_down_s", "int", "s", "of these: down"),
-        ("lesson_unseen_s", "int", "s", "of these: unseen"),
-        ("faults", "int", "count", "outages that began on this day within owed time"),
-    ),
+    *_rows("device_day", *_DAY),  # a device and day (time: local midnight); rewritten when a late report comes
+    # The same summed for each room (class: room, device: all) and for the school, so that a year of an estate is read
+    # in a moment.
+    *_rows("room_day", *_SUMMED, *_DAY),
+    *_rows("school_day", *_SUMMED, *_DAY),
     *_rows(
         "room_ready",  # a room at the start of each of its lessons (class: room, device: all)
         ("ready", "int", "count", "machines of the room that were on, by their own reports"),
@@ -109,6 +163,94 @@ METRICS: tuple[Metric, ...] = (
         ("reopened", "int", "count", "times that it came back"),
     ),
     *_rows(
+        "school_now",  # each school once a minute of collector time (room, class and device: all)
+        ("devices", "int", "count", "devices of the asset register that report; always-on ones too"),
+        ("in_use", "int", "count", "of these: in use"),
+        ("idle", "int", "count", "of these: on and idle"),
+        ("asleep", "int", "count", "of these: asleep, planned or not"),
+        ("off", "int", "count", "of these: off, planned or not"),
+        ("lost", "int", "count", "of these: should be heard and are not"),
+        ("unknown", "int", "count", "of these: never heard, or Caretaker itself could not see"),
+        ("planned_off", "int", "count", "of those off or asleep: with a recorded cause"),
+        ("lessons", "int", "count", "rooms with a lesson or booking now, and a machine that it needs"),
+        ("lessons_ready", "int", "count", "of these: as many machines on as [find] room_ready_ratio asks; none: blind"),
+        ("open_p1", "int", "count", "open incidents of priority 1"),
+        ("open_p2", "int", "count", "open incidents of priority 2"),
+        ("open_p3", "int", "count", "open incidents of priority 3"),
+        ("open_p4", "int", "count", "open incidents of priority 4"),
+        ("open_none", "int", "count", "open incidents without a priority: the school has no service level"),
+        (
+            "fix_left_min",
+            "float",
+            "min",
+            "left on the tightest fix clock, of service; below 0: late; none: no clock runs",
+        ),
+        ("mode", "str", "word", "observe, trial or live: the most that a rule of the policy may do; none: no policy"),
+        ("stopped", "bool", "yes/no", "the stop switch is on for the school or the estate"),
+        ("blind", "bool", "yes/no", "Caretaker itself cannot see: no broker, behind, or the school looks lost to it"),
+    ),
+    *_rows(
+        "room_now",  # each room every five minutes of collector time (class: room, device: all)
+        ("devices", "int", "count", "devices of the room that report; always-on ones too"),
+        ("in_use", "int", "count", "of these: in use"),
+        ("idle", "int", "count", "of these: on and idle"),
+        ("asleep", "int", "count", "of these: asleep, planned or not"),
+        ("off", "int", "count", "of these: off, planned or not"),
+        ("lost", "int", "count", "of these: should be heard and are not"),
+        ("unknown", "int", "count", "of these: never heard, or Caretaker itself could not see"),
+        ("planned_off", "int", "count", "of those off or asleep: with a recorded cause"),
+        ("lesson", "bool", "yes/no", "a lesson or booking is on"),
+        ("held", "bool", "yes/no", "a hold, freeze or maintenance of the room or school is in force"),
+    ),
+    *_rows(
+        "collector",  # Caretaker itself once a minute (caretaker, all, collector, its client id); counters: since ever
+        ("core_lag", "int", "count", "journal records that the rules have not dealt with"),
+        ("recorder_lag", "int", "count", "journal records that are not in the store yet"),
+        ("behind_s", "float", "s", "age of the newest message that the rules have read, when more wait"),
+        ("received", "int", "count", "counter: messages read from the journal"),
+        ("stored", "int", "count", "counter: points that the store has taken"),
+        ("quarantined", "int", "count", "counter: messages put aside: against the contract, or refused by the store"),
+        ("dropped", "int", "count", "counter: numbered messages that their device no longer has"),
+        ("duplicates", "int", "count", "counter: numbered messages that had come before"),
+        ("gaps_closed", "int", "count", "counter: times that a device's missing numbers all came"),
+        ("missing", "int", "count", "numbered messages that exist and have neither come nor been given up"),
+        ("replays", "int", "count", "counter: requests to a device to send missing numbers again"),
+        ("commands_sent", "int", "count", "counter: commands sent to machines, without replay requests"),
+        ("commands_done", "int", "count", "counter: commands that machines carried out"),
+        ("commands_vetoed", "int", "count", "counter: commands that somebody at the machine stopped"),
+        (
+            "commands_refused",
+            "int",
+            "count",
+            "counter: commands that the machine refused, as it was in use and the like",
+        ),
+        ("commands_failed", "int", "count", "counter: commands that went wrong on the machine"),
+        ("commands_unanswered", "int", "count", "counter: commands whose time ran out unsent or without an answer"),
+        ("journal_bytes", "int", "B", "size of the journal on disk"),
+        ("state_bytes", "int", "B", "size of the state file on disk"),
+        ("parts", "int", "count", "parts of the collector: broker, store, core, rules, alerts, notify"),
+        ("parts_up", "int", "count", "of these: those that work"),
+        ("agents", "int", "count", "devices that report, by the asset register"),
+        ("agents_silent", "int", "count", "of these: lost, or never heard"),
+        (
+            "certificate_days",
+            "float",
+            "d",
+            "days until the soonest end of a certificate that settings name; none: no TLS",
+        ),
+        ("tellings_waiting", "int", "count", "messages to people that wait to be sent, and are due"),
+        ("tellings_failed", "int", "count", "counter: messages to people that were given up"),
+    ),
+    # A school (room, class and device: all) or one of its rooms (class: room, device: all), and a local day (time: its
+    # midnight) or month so far (time: midnight of its first). Figures of a month are reckoned as one: its range is
+    # narrower than the sum of the days' ranges. Rewritten when a late report touches a day.
+    *_used("energy_day"),
+    *_savings("energy_day", ("rule", "user", "both")),
+    *_used("energy_month"),
+    *_savings("energy_month", ("rule", "user", "both")),
+    *_savings("rule_day", ("rule",)),  # a rule of a school (class: rule:NAME, room and device: all) and local day
+    *_savings("rule_month", ("rule",)),  # the same and a local month, so far
+    *_rows(
         "command",  # every step of a command
         ("id", "str", "word", "the command's id, as in the ledger"),
         ("verb", "str", "word", "shut_down, sleep, restart, wake, warn, cancel or replay"),
@@ -120,3 +262,10 @@ METRICS: tuple[Metric, ...] = (
 MEASUREMENTS: dict[str, tuple[Metric, ...]] = {}
 for _metric in METRICS:
     MEASUREMENTS[_metric.measurement] = (*MEASUREMENTS.get(_metric.measurement, ()), _metric)
+
+OF_DEVICES = ("device", "transition", "device_day", "incident", "command")
+"""Measurements with a series for each device."""
+OF_ROOMS = ("room_ready", "room_day", "room_now", "energy_day", "energy_month", "incident")
+"""Measurements with a series for each room."""
+OF_SCHOOLS = ("school_day", "school_now", "energy_day", "energy_month", "incident")
+"""Measurements with a series for each school. Those of rules have one for each school and rule, the rest one of all."""

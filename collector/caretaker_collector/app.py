@@ -16,12 +16,14 @@ from caretaker_collector.bus_mqtt import Broker, MqttBus
 from caretaker_collector.calendars import Calendars
 from caretaker_collector.core import Core
 from caretaker_collector.day_rollup import DayRollup
+from caretaker_collector.energy_days import EnergyDays
 from caretaker_collector.http import listen, serve
 from caretaker_collector.journal import Journal
 from caretaker_collector.ledger import Ledger
 from caretaker_collector.notify.channels import Surroundings, open_channels
 from caretaker_collector.notify.heartbeat import heartbeat_of, pet
 from caretaker_collector.notify.sender import Sender
+from caretaker_collector.own_figures import OwnBook
 from caretaker_collector.pipeline import Stage
 from caretaker_collector.planned import Feeds
 from caretaker_collector.receiver import Receiver
@@ -32,6 +34,7 @@ from caretaker_collector.stages.decide import Decide
 from caretaker_collector.stages.decode import Decode
 from caretaker_collector.stages.deduplicate import Deduplicate
 from caretaker_collector.stages.keep import Keep
+from caretaker_collector.stages.now import Now
 from caretaker_collector.stages.orders import Orders
 from caretaker_collector.stages.ready import Ready
 from caretaker_collector.stages.recall import Recall
@@ -70,8 +73,9 @@ class Collector:
         self._started_ms = clock.now_ms()
         self._watch_problem = ""
         self.estate = estate
-        self.journal = Journal(folder / JOURNAL_FILE)
-        self.db = state.open_state(folder / STATE_FILE)
+        self.journal_path, self.state_path = folder / JOURNAL_FILE, folder / STATE_FILE
+        self.journal = Journal(self.journal_path)
+        self.db = state.open_state(self.state_path)
         state.save_clock(self.db, clock)
         self.memory = memory_.load(self.db)
         key = read_key(Path(settings.signing.key_file)) if settings.signing else None
@@ -83,6 +87,7 @@ class Collector:
         decide = Decide(self.memory, self.ledger, estate, policies, calendars)
         alerts = load_alerts(Path(settings.alerts), estate) if settings.alerts else None
         self.alerts = Alerts(self.db, self.memory, estate, policies, alerts)
+        self.now = Now(self.alerts, policies, self.alerts.ready_ratio)
         # The order of work, as in pipeline.py.
         stages: list[Stage] = [
             Decode(),
@@ -97,6 +102,7 @@ class Collector:
             Wake(self.db, decide, estate, policies),
             Ready(self.db, self.memory, decide, estate, policies),
             self.alerts,
+            self.now,
             Keep(self.db, self.memory, self.ledger, estate),
             Feeds(self.db, estate, policies, calendars, folder),
         ]
@@ -105,9 +111,11 @@ class Collector:
         self.core = Core(self.journal, self.db, self.memory, self.ledger, stages, clock, settings.tick_s)
         self.recorder = Recorder(self.journal, self.db, self.store, estate, self.memory)
         self.day_rollup = DayRollup(self.db, self.store, estate, self.recorder, clock, folder_of_estate)
+        self.energy_days = EnergyDays(self.db, self.store, estate, clock)
         channels = open_channels(alerts.channels, Surroundings(self.db, clock.now_ms)) if alerts else {}
         self.sender = Sender(self.db, channels, clock)
         self.heartbeat = heartbeat_of(alerts, self.problems)
+        self.figures = OwnBook(self)
         bus = MqttBus(broker_of(settings.broker), clock.now_ms)
         self.receiver = Receiver(bus, self.journal, self.memory, outlet, clock, settings.journal.commit_ms / 1000)
 
@@ -123,6 +131,7 @@ class Collector:
                 if self.act:
                     tasks.create_task(self.act.work(), name="act")
                 tasks.create_task(self.day_rollup.run(), name="days")
+                tasks.create_task(self.energy_days.run(), name="energy")
                 tasks.create_task(self._prune(), name="prune")
                 tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(serve(self, listening), name="http")
@@ -171,6 +180,7 @@ class Collector:
             await asyncio.sleep(max(WATCH_S, self.clock.real_s(self.settings.tick_s)))
             try:
                 self.alerts.watch(self.problems(), self.clock.now_ms())
+                self.figures.keep(self.clock.now_ms())
                 self._watch_problem = ""
             except Exception as error:
                 if not self._watch_problem:

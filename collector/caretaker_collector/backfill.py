@@ -117,6 +117,7 @@ def backfill(
             if progress is not None:
                 progress(min(1.0, done / steps))
         incidents = found.result()
+        pool.submit(past_days.reckon, *files, end_ms).result()
     history = msgspec.structs.replace(wanted, messages=messages, incidents=incidents)
     (out / NOTE).write_bytes(msgspec.json.encode(history))
     return history

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from caretaker_collector import (
+    cli_boards,
     cli_calendar,
     cli_incidents,
     cli_notify,
@@ -67,6 +68,7 @@ cli_sla.register(app)
 cli_notify.register(app)
 cli_stay.register(app)
 cli_incidents.register(app)
+cli_boards.register(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,12 +1,14 @@
 """Keeps `device_day` true: every day that a report touched is computed again from the readings in the store.
 
+With it go the same sums of each room and of the school (`day_sums.py`).
+
 A day's total needs the last reading before it and the first one after it, which may be days away (a machine that was
 off over a weekend says so on Monday). So the first and last reading of each device and day are kept in the state file,
 and a first reading that closes such a gap makes the days in between due again.
 
 Of a school with a service level the day also says what was owed and whether it was there (`owed_days.py`). Such a day
 is computed once it is over even when nothing was heard on it, and a month that was stated is revised when it comes
-out otherwise (`sla_book.py`).
+out otherwise (`sla_book.py`). What was used and avoided on a day that is over follows from it (`energy_days.py`).
 """
 
 import asyncio
@@ -20,6 +22,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import structlog
 
+from caretaker_collector import energy_days
+from caretaker_collector.day_sums import ready_of, sums_of
 from caretaker_collector.owed_days import OwedDays, tags_of
 from caretaker_collector.points import clock_error_ms, tags
 from caretaker_collector.receiver import retrying
@@ -160,7 +164,11 @@ class DayRollup:
         if owed is not None:
             self._owed.keep(owed)
             points += owed.moved(points)
-        refused = await self._store.write(points)
+        if now_ms >= end_ms:
+            energy_days.mark(self._db, school, day, now_ms)
+        used = energy_days.used_points(self._estate, school, day, points)
+        sums = sums_of(points, ready_of(self._db, school, start_ms, end_ms))
+        refused = await self._store.write([*points, *sums, *used])
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)
         if owed is not None:

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from caretaker_collector import backfill, demo_story, logs
+from caretaker_collector import backfill, demo_story, logs, past_store
 from caretaker_collector.app import Collector
 from caretaker_collector.settings import CollectorSettings, load_collector, load_estate_and_policies
 from caretaker_contract import signing
@@ -69,7 +69,7 @@ class Demo:
     broker_port: int
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ended: str = ""
-    stored_before: int = 0  # points of the past that the demo goes on from
+    stored_before: int = 0  # in a store that was not empty: a past, or an earlier demo's
 
 
 def run(out: Path, seconds: float | None, store: str, speed: float, as_json: bool, past_ms: int = 0) -> None:
@@ -88,8 +88,10 @@ def run(out: Path, seconds: float | None, store: str, speed: float, as_json: boo
         backfill.fill(out, ["ash", "oak"], origin_ms, past_ms, SEED + 1)
         if store == "sqlite":
             backfill.seed(out / backfill.FOLDER, out / "data")
-    clock = fast_clock(origin_ms, speed)
     settings = load_collector(out / "collector.toml")
+    if past_ms and store == "influx":
+        past_store.hand_over(out / backfill.FOLDER, settings.store, out)
+    clock = fast_clock(origin_ms, speed)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(_main(mosquitto, out, port, clock, settings, seconds, quiet=as_json))
     if as_json:
@@ -99,7 +101,7 @@ def run(out: Path, seconds: float | None, store: str, speed: float, as_json: boo
 async def _main(
     mosquitto: str, out: Path, port: int, clock: Clock, settings: CollectorSettings, seconds: float | None, quiet: bool
 ) -> DemoResult:
-    from caretaker_collector.demo_view import look_at_this_first, summary, watch
+    from caretaker_collector.demo_view import boards_on_this, look_at_this_first, summary, watch
 
     collector = Collector(settings, *load_estate_and_policies(Path(settings.estate)), clock)
     demo = Demo(out=out, clock=clock, collector=collector, broker_port=port)
@@ -108,12 +110,12 @@ async def _main(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     await start_broker(demo, mosquitto)
-    demo.stored_before = await stored(collector)
     collecting = loop.create_task(collector.run())
     try:
+        demo.stored_before = await stored(collector)
         await listening(collector)
         start_machines(demo)
-        sys.stderr.write(look_at_this_first(demo))
+        sys.stderr.write(look_at_this_first(demo) + boards_on_this(demo))
         watching = loop.create_task(watch(demo, quiet))
         await _first(told.wait(), collecting, seconds)
         watching.cancel()
@@ -377,7 +379,7 @@ async def drain(demo: Demo) -> bool:
 
 
 async def stored(collector: Collector) -> int:
-    """How many numbered messages have a point in the store."""
+    """Points of numbered messages in the store."""
     return await collector.store.count("device") + await collector.store.count("command")
 
 

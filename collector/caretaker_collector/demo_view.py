@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import msgspec
 from rich.console import Console, Group
@@ -14,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from caretaker_collector import incident_book
+from caretaker_collector.demo_story import ZONE
 from caretaker_collector.http import fleet_states
 from caretaker_contract.messages import Meters, PowerState
 from caretaker_contract.topics import Address
@@ -60,6 +60,25 @@ def look_at_this_first(demo: "Demo") -> str:
     )
 
 
+def boards_on_this(demo: "Demo") -> str:
+    """How to point a Grafana at what the demo stores; "" where that is no InfluxDB."""
+    store = demo.collector.settings.store
+    if store.kind != "influx":
+        return ""
+    begins = datetime.fromtimestamp(demo.clock.now_ms() / 1000, ZONE)
+    return (
+        "Boards on these data, in any Grafana that reaches the store\n"
+        "  data source   InfluxDB, query language InfluxQL\n"
+        f"  url           {store.url}\n"
+        f"  database      {store.bucket}\n"
+        f"  access        header Authorization: Token TOKEN, the one in {store.token_file}\n"
+        "                (versions 1 and 3 also take any user, such as caretaker, with it as the password)\n"
+        "  boards        caretaker boards push http://127.0.0.1:3000 --token-file FILE   (a token of Grafana's)\n"
+        f"  time range    the demo's own clock: it is {begins:%a} {begins.day} {begins:%B %Y %H:%M} now\n"
+        "                (choose that in Grafana: of any other time nothing is known)\n"
+    )
+
+
 async def watch(demo: "Demo", quiet: bool) -> None:
     """Redraw twice a second on a terminal; elsewhere say a line every few seconds; nothing when `quiet`."""
     screen = Screen(demo)
@@ -103,7 +122,7 @@ class Screen:
         return Counter(fleet_states(self._collector).values())
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._demo.clock.now_ms() / 1000, ZoneInfo("Europe/London"))
+        return datetime.fromtimestamp(self._demo.clock.now_ms() / 1000, ZONE)
 
     def _head(self) -> Text:
         estate = self._collector.estate
@@ -224,7 +243,7 @@ class Screen:
             yield text
 
     def _clock(self, at_ms: int) -> str:
-        return f"{datetime.fromtimestamp(at_ms / 1000, ZoneInfo('Europe/London')):%H:%M:%S}"
+        return f"{datetime.fromtimestamp(at_ms / 1000, ZONE):%H:%M:%S}"
 
 
 def _telling(decision: Decision) -> bool:

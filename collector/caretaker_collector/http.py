@@ -18,6 +18,7 @@ from starlette.routing import Route
 from caretaker_collector.api import Api, clocks_by, refused_by_router
 from caretaker_collector.api_doc import document
 from caretaker_collector.http_stay import StayPages
+from caretaker_collector.own_figures import PARTS
 from caretaker_collector.version import VERSION
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.messages import PowerState
@@ -36,6 +37,11 @@ _COUNTERS = {
     "gaps_closed": "Times that a device's missing numbers all came.",
     "replays_asked": "Requests to a device to send missing numbers again.",
     "commands_sent": "Commands sent to machines (without replay requests).",
+    "commands_done": "Commands that machines carried out.",
+    "commands_vetoed": "Commands that somebody at the machine stopped.",
+    "commands_refused": "Commands that the machine refused.",
+    "commands_failed": "Commands that went wrong on the machine.",
+    "commands_unanswered": "Commands whose time ran out, unsent or without an answer.",
     "stays_asked": "Times that somebody at a machine asked that its room be kept on.",
     "points_written": "Points that the store has taken.",
 }
@@ -54,21 +60,35 @@ class _Own(PrometheusCollector):
         for name, meaning in _COUNTERS.items():
             yield CounterMetricFamily(f"caretaker_{name}", meaning, memory.counts[name])
         problems = collector.problems()
+        figures = collector.figures.gather(collector.clock.now_ms())
         up = GaugeMetricFamily("caretaker_part_up", "1 while a part of the collector works.", labels=["part"])
-        for part in ("broker", "store", "core", "rules", "alerts", "notify"):
+        for part in PARTS:
             up.add_metric([part], 0.0 if part in problems else 1.0)
         yield up
-        last = collector.journal.last
         lag = GaugeMetricFamily(
             "caretaker_journal_lag_records", "Records that a reader has not dealt with.", labels=["reader"]
         )
-        lag.add_metric(["core"], last - collector.core.position)
-        lag.add_metric(["recorder"], last - collector.recorder.position)
+        lag.add_metric(["core"], figures.core_lag)
+        lag.add_metric(["recorder"], figures.recorder_lag)
         yield lag
         yield GaugeMetricFamily(
-            "caretaker_behind_seconds", "Age of the newest message the core has read.", memory.behind_s
+            "caretaker_behind_seconds", "Age of the newest message the core has read.", figures.behind_s
         )
-        yield GaugeMetricFamily("caretaker_missing_messages", "Numbers asked for again.", memory.missing_count())
+        yield GaugeMetricFamily("caretaker_missing_messages", "Numbers asked for again.", figures.missing)
+        size = GaugeMetricFamily("caretaker_file_bytes", "Size on disk of what the collector keeps.", labels=["file"])
+        size.add_metric(["journal"], figures.journal_bytes)
+        size.add_metric(["state"], figures.state_bytes)
+        yield size
+        tellings = GaugeMetricFamily("caretaker_tellings", "Messages to people by status.", labels=["status"])
+        tellings.add_metric(["waiting"], figures.tellings_waiting)
+        tellings.add_metric(["failed"], figures.tellings_failed)
+        yield tellings
+        if figures.certificate_days is not None:
+            yield GaugeMetricFamily(
+                "caretaker_certificate_left_seconds",
+                "Until the first of the certificates that settings name ends.",
+                figures.certificate_days * 86_400,
+            )
         ticked = GaugeMetricFamily("caretaker_rules_last_run_timestamp_seconds", "When the rules last ran.")
         ticked.add_metric([], collector.core.ticked_ms / 1000)
         yield ticked
@@ -88,10 +108,16 @@ def fleet_states(collector: "Collector") -> dict[Address, PowerState]:
     return states
 
 
-def application(collector: "Collector") -> Starlette:
-    """The web application of one collector."""
+def registry_of(collector: "Collector") -> CollectorRegistry:
+    """What /metrics shows of a collector."""
     registry = CollectorRegistry()
     registry.register(_Own(collector))
+    return registry
+
+
+def application(collector: "Collector") -> Starlette:
+    """The web application of one collector."""
+    registry = registry_of(collector)
 
     async def healthz(_: Request) -> Response:
         problems = collector.problems()

@@ -30,6 +30,8 @@ RECENT_MS = 3_600_000
 TWO_DAYS_MS = 2 * 86_400_000
 RULE_VERBS = POWER_VERBS | {Verb.WARN}
 """What a rule may ask of a machine."""
+COUNTED_VERBS = frozenset(Verb) - {Verb.REPLAY, Verb.CANCEL}
+"""Commands that figures count: not what only asks for numbers again or takes a command back."""
 UNPROVEN = frozenset(
     {
         OutcomeReason.BAD_SIGNATURE,
@@ -127,30 +129,34 @@ class Ledger:
                 )
                 self._sends.setdefault(entry.address.school, []).append((entry.command.issued_ms, entry.room))
         for _, outcome in batch.outcomes:
-            self._write_step(outcome)
+            if self._write_step(outcome) and outcome.step in FINAL_STEPS and outcome.verb in COUNTED_VERBS:
+                batch.counts[f"commands_{outcome.step.value}"] += 1
         order_book.write(self._db, batch.answers)
         self._db.executemany(
             "INSERT INTO checks VALUES (?, ?) ON CONFLICT (school) DO UPDATE SET at_ms = excluded.at_ms",
             [(school, batch.now_ms) for school in batch.checked],
         )
 
-    def _write_step(self, outcome: Outcome) -> None:
+    def _write_step(self, outcome: Outcome) -> bool:
+        """Note an outcome; True when it is news of a command of ours."""
         row = self._db.execute(
             "SELECT status, school, device, decided_ms FROM commands WHERE id = ?", (outcome.command,)
         ).fetchone()
         if row is None:
-            return  # a replay request, or an answer to a command of another collector: kept in the store only
+            return False  # a replay request, or an answer to a command of another collector: kept in the store only
         self._db.execute(
             "INSERT OR IGNORE INTO command_steps VALUES (?, ?, ?, ?)",
             (outcome.command, outcome.at_ms, outcome.step.value, outcome.reason.value),
         )
-        if _later(outcome, Step(row[0]) if row[0] in _ORDER else None):
-            self._db.execute(
-                "UPDATE commands SET status = ?, step_ms = ?, reason = ? WHERE id = ?",
-                (outcome.step.value, outcome.at_ms, outcome.reason.value, outcome.command),
-            )
-            if outcome.step is Step.DONE and outcome.verb in POWER_VERBS:
-                self._cycles.setdefault(row[1], []).append((row[3], Address(row[1], row[2])))
+        if not _later(outcome, Step(row[0]) if row[0] in _ORDER else None):
+            return False
+        self._db.execute(
+            "UPDATE commands SET status = ?, step_ms = ?, reason = ? WHERE id = ?",
+            (outcome.step.value, outcome.at_ms, outcome.reason.value, outcome.command),
+        )
+        if outcome.step is Step.DONE and outcome.verb in POWER_VERBS:
+            self._cycles.setdefault(row[1], []).append((row[3], Address(row[1], row[2])))
+        return True
 
     # -- for the rules -------------------------------------------------------------------------------------------------
 
@@ -237,13 +243,15 @@ class Ledger:
     def close_unanswered(self, now_ms: int) -> None:
         """Commands whose time is over without a final answer become `expired` (never sent) or `no_answer`."""
         with _retried():
-            self._db.execute(
+            closed = self._db.execute(
                 "UPDATE commands SET step_ms = ?, "
                 "status = CASE WHEN status = 'decided' THEN 'expired' ELSE 'no_answer' END "
                 "WHERE status IN ('decided', 'sending', 'sent') AND expires_ms < ? "
-                "OR status IN ('received', 'warned') AND expires_ms < ?",
+                "OR status IN ('received', 'warned') AND expires_ms < ? RETURNING verb",
                 (now_ms, now_ms - ANSWER_MARGIN_MS, now_ms - ANSWER_MARGIN_MS - LONGEST_WARNING_MS),
-            )
+            ).fetchall()
+        if number := sum(Verb(verb) in COUNTED_VERBS for (verb,) in closed):
+            self.count("commands_unanswered", number)
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter of the doer's, on disk and in memory."""

@@ -15,6 +15,7 @@ import msgspec
 
 from caretaker_collector import rows, state
 from caretaker_collector.day_rollup import KEEP_ENDS, DayRollup, by_time, reading_of
+from caretaker_collector.energy_days import EnergyDays
 from caretaker_collector.owed_days import change_of, last_of
 from caretaker_collector.past_incidents import BUSY_S
 from caretaker_collector.settings import load_estate
@@ -93,6 +94,21 @@ def school_days(estate: Estate, schools: Iterable[str], start_ms: int, end_ms: i
 def compute(estate_file: Path, store: Path, state_file: Path, days: Sequence[tuple[str, date]], end_ms: int) -> int:
     """Compute these days, a process of its own; returns how many."""
     return asyncio.run(_compute(estate_file, store, state_file, days, end_ms))
+
+
+def reckon(estate_file: Path, store: Path, state_file: Path, end_ms: int) -> int:
+    """What was used in these days and months, once all days are computed; returns how many days."""
+    return asyncio.run(_reckon(estate_file, store, state_file, end_ms))
+
+
+async def _reckon(estate_file: Path, store: Path, state_file: Path, end_ms: int) -> int:
+    db = state.open_state(state_file)
+    points = SqliteStore(store)
+    try:
+        return await EnergyDays(db, points, load_estate(estate_file), Clock()).step(end_ms, settle=False)
+    finally:
+        await points.close()
+        db.close()
 
 
 async def _compute(

@@ -5,6 +5,7 @@ from caretaker_contract.metrics import FieldValue, Point, point_time_ns
 from caretaker_contract.topics import Address
 from caretaker_rules.model import Estate, Transition
 from caretaker_rules.presence import WRONG_CLOCK_MS, transition_of
+from caretaker_rules.shown import shown_as
 
 UNREGISTERED = "unregistered"
 """Room and class of a device that is in no asset register: bounded, and easy to look for."""
@@ -88,4 +89,5 @@ def transition_fields(change: Transition) -> dict[str, FieldValue]:
         "to_state": change.to_state.value,
         "cause": change.cause.value,
         "planned": change.planned,
+        "shown": shown_as(change.to_state, change.cause, change.from_state).value,
     }

@@ -6,14 +6,16 @@ how often they report.
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from caretaker_contract.messages import POWER_VERBS, Cause, PowerState
+from caretaker_contract.metrics import Point
 from caretaker_rules.calendar import local, midnight_ms
-from caretaker_rules.model import Estate
+from caretaker_rules.model import CarbonFactor, Estate, Tariff
 from caretaker_rules.ports import Store
 from caretaker_rules.reasons import duration
 from caretaker_rules.savings import Baseline, Figure, Savings, Span, assess, spans, valid_on
@@ -21,6 +23,8 @@ from caretaker_rules.spells import Spell, Spells
 
 LOOK_BACK_DAYS = 10
 """A machine that went off before the period may still be off in it; one that went earlier than this is not counted."""
+WHOLE = ""
+"""The name under which a school stands among its rooms."""
 NO_BASELINE = 'n/a: no observe period recorded; run a policy with mode = "observe" for three weeks or more'
 _OBSERVED = '%"why":"observe_only","value":"observe"%'
 
@@ -108,29 +112,69 @@ async def spells(
 
 async def used(store: Store, estate: Estate, school: str, zone: ZoneInfo, first: date, last: date) -> Used:
     """What was used on the days from `first` to `last`, each at the tariff and factor that is valid on it."""
-    kwh = pounds = kg = blind_s = 0.0
-    priced = weighed = True
-    device_days = 0
+    return (await used_by_room(store, estate, school, zone, first, last))[WHOLE]
+
+
+async def used_by_room(
+    store: Store, estate: Estate, school: str, zone: ZoneInfo, first: date, last: date
+) -> dict[str, Used]:
+    """What each room used, and `WHOLE` the school."""
+    found: dict[str, _Using] = {WHOLE: _Using()}
     day = first
     while day <= last:
         start_ms, end_ms = midnight_ms(day, zone), midnight_ms(day + timedelta(days=1), zone)
-        points = await store.read("device_day", start_ms, end_ms, school=school)
-        device_days += len(points)
-        today_kwh = sum(float(point.fields.get("energy_wh", 0.0)) for point in points) / 1000
-        blind_s += sum(int(point.fields.get("blind_s", 0)) for point in points)
-        tariff, factor = valid_on(estate.tariffs, day), valid_on(estate.carbon, day)
-        kwh += today_kwh
-        pounds += today_kwh * tariff.pence_per_kwh / 100 if tariff else 0.0
-        kg += today_kwh * factor.kg_co2e_per_kwh if factor else 0.0
-        priced, weighed = priced and tariff is not None, weighed and factor is not None
+        _add_day(found, estate, day, await store.read("device_day", start_ms, end_ms, school=school))
         day += timedelta(days=1)
-    return Used(
-        device_days=device_days,
-        kwh=kwh,
-        pounds=pounds if priced else None,
-        kg_co2e=kg if weighed else None,
-        blind_h=round(blind_s / 3600, 1),
-    )
+    return {room: using.result() for room, using in found.items()}
+
+
+def used_on(estate: Estate, day: date, points: Sequence[Point]) -> dict[str, Used]:
+    """What each room used on one day, and `WHOLE` the school, by the day's `device_day` points."""
+    found: dict[str, _Using] = {WHOLE: _Using()}
+    _add_day(found, estate, day, points)
+    return {room: using.result() for room, using in found.items()}
+
+
+def _add_day(found: dict[str, "_Using"], estate: Estate, day: date, points: Sequence[Point]) -> None:
+    by_room: dict[str, list[Point]] = {WHOLE: list(points)}
+    for point in points:
+        by_room.setdefault(point.tags[1], []).append(point)
+    tariff, factor = valid_on(estate.tariffs, day), valid_on(estate.carbon, day)
+    for room, some in by_room.items():
+        found.setdefault(room, _Using()).add(some, tariff, factor)
+
+
+@dataclass
+class _Using:
+    """Sums over days."""
+
+    device_days: int = 0
+    kwh: float = 0.0
+    pounds: float = 0.0
+    kg: float = 0.0
+    blind_s: int = 0
+    priced: bool = True
+    weighed: bool = True
+
+    def add(self, points: Sequence[Point], tariff: Tariff | None, factor: CarbonFactor | None) -> None:
+        """The device-days of one day."""
+        today_kwh = sum(float(point.fields.get("energy_wh", 0.0)) for point in points) / 1000
+        self.device_days += len(points)
+        self.blind_s += sum(int(point.fields.get("blind_s", 0)) for point in points)
+        self.kwh += today_kwh
+        self.pounds += today_kwh * tariff.pence_per_kwh / 100 if tariff else 0.0
+        self.kg += today_kwh * factor.kg_co2e_per_kwh if factor else 0.0
+        self.priced, self.weighed = self.priced and tariff is not None, self.weighed and factor is not None
+
+    def result(self) -> Used:
+        """The sums."""
+        return Used(
+            device_days=self.device_days,
+            kwh=self.kwh,
+            pounds=self.pounds if self.priced else None,
+            kg_co2e=self.kg if self.weighed else None,
+            blind_h=round(self.blind_s / 3600, 1),
+        )
 
 
 async def report(

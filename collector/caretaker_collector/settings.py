@@ -30,7 +30,7 @@ from caretaker_collector.register import Register, read_register
 from caretaker_collector.service_file import ServiceText, load_service, read_service
 from caretaker_collector.toml_file import TomlFile, convert, open_toml
 from caretaker_contract.errors import ConfigError
-from caretaker_contract.metrics import METRICS
+from caretaker_contract.metrics import OF_DEVICES, OF_ROOMS, OF_SCHOOLS
 from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.durations import parse_duration
 from caretaker_rules.model import Estate, EstateFile
@@ -300,15 +300,14 @@ class _Check:
 
 def _size_note(path: Path, estate: Estate) -> str:
     """How much there is to watch, and how many series a time-series database must be ready for."""
-    measurements = len({metric.measurement for metric in METRICS} - {"room_ready"})  # that one has a series a room
     devices, schools = len(estate.devices), len(estate.schools)
     rooms = sum(len(school.rooms) for school in estate.schools.values())
-    # Incidents of rooms, of schools and of Caretaker itself are series, too.
-    series = devices * measurements + 2 * rooms + schools + 1
+    # Beyond these Caretaker itself has one, and incidents of its own another.
+    series = devices * len(OF_DEVICES) + rooms * len(OF_ROOMS) + schools * len(OF_SCHOOLS) + 2
     return (
         f"{path}: {_count(schools, 'school')}, {_count(rooms, 'room')}, {_count(devices, 'device')}; "
-        f"InfluxDB series at most {series:,} "
-        f"({devices:,} x {measurements} measurements, 2 x {_count(rooms, 'room')}, {_count(schools, 'school')}, 1)"
+        f"InfluxDB series at most {series:,} ({devices:,} x {len(OF_DEVICES)} of devices, {rooms:,} x {len(OF_ROOMS)} "
+        f"of rooms, {schools:,} x {len(OF_SCHOOLS)} of schools, 2 of Caretaker), and 2 for each rule of a school"
     )
 
 

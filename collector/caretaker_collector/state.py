@@ -112,6 +112,11 @@ CREATE TABLE IF NOT EXISTS day_stamps (
     school TEXT NOT NULL, day TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (school, day)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS owed_inputs (school TEXT PRIMARY KEY, signature TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS energy_days (
+    school TEXT NOT NULL, day TEXT NOT NULL, due_ms INTEGER, marks INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (school, day)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS energy_days_due ON energy_days (school, day) WHERE due_ms IS NOT NULL;
 CREATE TABLE IF NOT EXISTS pending_findings (
     school TEXT NOT NULL, key TEXT NOT NULL, pending BLOB NOT NULL, PRIMARY KEY (school, key)
 ) WITHOUT ROWID;

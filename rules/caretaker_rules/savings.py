@@ -22,7 +22,7 @@ come back at that time had the machine been left on. Time on that a wake adds is
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta, tzinfo
 from itertools import pairwise
 from math import sqrt
@@ -88,6 +88,13 @@ class Basis(Struct, frozen=True, kw_only=True):
     factors: tuple[str, ...]
     watts: tuple[str, ...]
     unknown_class: int  # spells left out because nobody wrote down their watts
+
+
+class Together(Struct, frozen=True):
+    """How much more machines of one day go together than by chance (variance, 1: not at all)."""
+
+    rule: float  # of the rest of the time on of machines still on when a rule came
+    user: float  # of the whole time on
 
 
 class Savings(Struct, frozen=True, kw_only=True):
@@ -255,7 +262,34 @@ def assess(
     sums = _Sums(baseline, parts, classes)
     for spell in spells:
         sums.add(spell)
-    return sums.result(tuple(policies))
+    return sums.result(tuple(policies), sums.together())
+
+
+def assess_each(
+    baseline: Baseline,
+    spells: Iterable[Spell],
+    parts: Sequence[Span],
+    classes: Mapping[str, DeviceClass],
+    group: Callable[[Spell], str | None],
+    names: Iterable[str] = (),
+) -> dict[str, Savings]:
+    """What was avoided in each group of spells: rooms, rules; `group` names it, None leaves a spell out.
+
+    Groups of `names` are in the answer also when they have no spell: nothing was avoided there.
+    How machines of one day go together is what all of them show, as in `assess`: of a few machines it cannot be told.
+    So likely figures of groups that share all spells out add up to that of the whole; their ranges do not.
+    """
+    whole = _Sums(baseline, parts, classes)
+    groups = {name: _Sums(baseline, parts, classes) for name in names}
+    for spell in spells:
+        whole.add(spell)
+        name = group(spell)
+        if name is not None:
+            if name not in groups:
+                groups[name] = _Sums(baseline, parts, classes)
+            groups[name].add(spell)
+    together = whole.together()
+    return {name: sums.result((), together) for name, sums in groups.items()}
 
 
 class _Sums:
@@ -327,22 +361,25 @@ class _Sums:
         if start_ms >= parts[0].start_ms:
             self._user_j[at] -= watts * base.error_s(spell)
 
-    def result(self, policies: tuple[str, ...]) -> Savings:
+    def together(self) -> Together:
+        """How machines of the classes that were added go together, by the baseline."""
+        watts = {name: self._classes[name].watts_idle - self._classes[name].watts_off for name in self._used}
+        by_rule = self._base.together(watts, median(self._after_s)) if self._after_s else 1.0
+        return Together(by_rule, self._base.together(watts, None))
+
+    def result(self, policies: tuple[str, ...], together: Together) -> Savings:
         """The figures."""
         base, count = self._base, len(self._parts)
         user_j = self._user_j
-        watts_by_class = {name: self._classes[name].watts_idle - self._classes[name].watts_off for name in self._used}
-        rule_together = base.together(watts_by_class, median(self._after_s)) if self._after_s else 1.0
-        user_together = base.together(watts_by_class, None)
         asked: dict[Curve, int] = {}
         for curve, _, _, _ in self._rule_spread:
             asked[curve] = asked.get(curve, 0) + 1
         rule_v, user_v = [0.0] * count, [0.0] * count
         for curve, under_way, at, variance in self._rule_spread:
-            rule_v[at] += rule_together * variance * (1 + asked[curve] / max(1, under_way))
+            rule_v[at] += together.rule * variance * (1 + asked[curve] / max(1, under_way))
         for curve, variances in self._user_spread.items():
             for at, variance in enumerate(variances):
-                user_v[at] += user_together * variance * (1 + self._number[curve] / curve.spells)
+                user_v[at] += together.user * variance * (1 + self._number[curve] / curve.spells)
         off = self._off_j
         rule = self._saving(Ended.RULE, self._rule_j, rule_v, 0.0, off[Ended.RULE])
         user = self._saving(Ended.USER, user_j, user_v, None, off[Ended.USER])
@@ -361,7 +398,7 @@ class _Sums:
             levels={level: self._levels[level] for level in LEVELS if level in self._levels},
             fewest=self._fewest,
             longest_s=base.longest_s,
-            together=max(rule_together, user_together),
+            together=max(together.rule, together.user),
             policies=policies,
             tariffs=_texts(_tariff_text(part.tariff) for part in self._parts if part.tariff is not None),
             factors=_texts(_factor_text(part.factor) for part in self._parts if part.factor is not None),

@@ -35,6 +35,7 @@ class Spell(Struct, frozen=True, gc=False):
     next_ms: int
     ended: Ended
     away: PowerState  # off or asleep once it ended by rule or user; else off
+    device: str = ""
 
 
 class Spells:
@@ -68,7 +69,7 @@ class Spells:
             else:
                 complete = _until(known, at_ms)
         if to_state is PowerState.IDLE and from_state not in (PowerState.LOST, PowerState.UNKNOWN):
-            self._open[device] = Spell(room, device_class, at_ms, at_ms, at_ms, Ended.OPEN, PowerState.OFF)
+            self._open[device] = Spell(room, device_class, at_ms, at_ms, at_ms, Ended.OPEN, PowerState.OFF, device)
         return complete
 
     def _away(
@@ -90,10 +91,10 @@ class Spells:
         if known is None:
             if from_state is not PowerState.IN_USE:
                 return None  # nobody knows since when it was idle
-            known = Spell(room, device_class, at_ms, at_ms, at_ms, Ended.OPEN, PowerState.OFF)
+            known = Spell(room, device_class, at_ms, at_ms, at_ms, Ended.OPEN, PowerState.OFF, device)
         ended = Ended.RULE if cause is Cause.RULE else Ended.USER
         self._open[device] = Spell(
-            known.room, known.device_class, known.start_ms, max(at_ms, known.start_ms), at_ms, ended, to_state
+            known.room, known.device_class, known.start_ms, max(at_ms, known.start_ms), at_ms, ended, to_state, device
         )
         return None
 
@@ -109,4 +110,4 @@ def _until(known: Spell, at_ms: int) -> Spell:
     """The spell as it stands when its machine is used again, or seen no more, at `at_ms`."""
     at_ms = max(at_ms, known.end_ms)
     end_ms = at_ms if known.ended is Ended.OPEN else known.end_ms
-    return Spell(known.room, known.device_class, known.start_ms, end_ms, at_ms, known.ended, known.away)
+    return Spell(known.room, known.device_class, known.start_ms, end_ms, at_ms, known.ended, known.away, known.device)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from caretaker_contract.metrics import MEASUREMENTS
+from servers import Influx
+
 pytestmark = pytest.mark.slow
 
 FIELDS = {
@@ -18,7 +21,7 @@ FIELDS = {
 }
 
 
-def demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def demo(folder: Path, *arguments: str, **environ: str) -> subprocess.Popen[str]:
     """The command in a folder of the test's own."""
     return subprocess.Popen(
         [sys.executable, "-m", "caretaker_collector", "demo", *arguments],
@@ -26,7 +29,7 @@ def demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
-        env={**os.environ, "NO_COLOR": "1"},
+        env={**os.environ, "NO_COLOR": "1", **environ},
     )
 
 
@@ -83,3 +86,35 @@ def test_a_folder_that_is_not_the_demos_is_left_alone(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert "no demo made it" in err
     assert (tmp_path / "demo-out" / "thesis.txt").exists()
+
+
+def test_a_demo_fills_an_influxdb_with_its_past_too_and_says_how_boards_get_at_it(
+    tmp_path: Path, influx: Influx
+) -> None:
+    (tmp_path / "token").write_text(influx.token)
+    named = {"URL": influx.url, "TOKEN_FILE": str(tmp_path / "token"), "ORG": influx.org, "BUCKET": influx.bucket}
+    run = demo(
+        tmp_path,
+        *("--store", "influx", "--history", "1d", "--for", "8", "--json"),
+        **{f"CARETAKER_INFLUX_{name}": value for name, value in named.items()},
+    )
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    for line in (
+        f"  url           {influx.url}",
+        f"  database      {influx.bucket}",
+        f"  access        header Authorization: Token TOKEN, the one in {tmp_path / 'token'}",
+        "  time range    the demo's own clock: it is Tue 6 October 2026 16:",
+    ):
+        assert f"\n{line}" in err
+    assert influx.token not in err
+    result = json.loads(out)
+    assert result["published"] == result["stored"] > 100  # the past does not count
+    counts = {}
+    for measurement in ("device", "device_day", "school_day", "energy_day", "energy_month", "school_now", "collector"):
+        first = MEASUREMENTS[measurement][0].name
+        [row] = influx.ask(f'SELECT COUNT("{first}") AS "count" FROM "{measurement}"')
+        counts[measurement] = row["count"]
+    assert counts["device"] > result["stored"] + 20_000
+    assert counts["device_day"] >= 378
+    assert counts["school_day"] >= 2

@@ -181,6 +181,15 @@ class Alerts:
                 self._db.execute("ROLLBACK")
             raise Unavailable(f"state file: {error}") from error
 
+    def incidents(self, school: str) -> list[Incident]:
+        """Open incidents of a school, and some that are closed, as of this batch; "": of Caretaker itself."""
+        return list(self._incidents.of(school).values())
+
+    @property
+    def ready_ratio(self) -> float:
+        """Share of its machines with which a room is ready for its lesson, as the alert settings have it."""
+        return self._find.room_ready_ratio
+
     def _fail(self, school: str, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
         if self._failed.get(school) != reason:
@@ -226,7 +235,7 @@ class Alerts:
         # Without a broker it is behind without end.
         sees = snapshot is not None and connected_ms <= now_ms - SIGHT_MS and snapshot.behind_s * 1000 <= SIGHT_MS
         timetable = snapshot.timetable if snapshot is not None else NO_TIMETABLE
-        clock = self._clock(school, timetable if snapshot is not None else None)
+        clock = self.clock(school, timetable if snapshot is not None else None)
         current = Round(
             now_ms=now_ms,
             school=school,
@@ -245,7 +254,7 @@ class Alerts:
             current.machines = snapshot.machines
             current.pending = finding_book.pending_of(self._db, name)
             level = clock.level_at(now_ms) if clock is not None else None
-            lessons = self._lessons(school, timetable, now_ms)
+            lessons = self.lessons(school, timetable, now_ms)
             view = View(
                 snapshot=snapshot,
                 policy=self._policies.get(name, NO_POLICY),
@@ -314,16 +323,16 @@ class Alerts:
     def _seen(self) -> list[Seen]:
         """What a digest looks at."""
         schools = [
-            Seen(school, list(self._incidents.of(name).values()), self._clock(school, None))
+            Seen(school, list(self._incidents.of(name).values()), self.clock(school, None))
             for name, school in self._estate.schools.items()
         ]
         return [*schools, Seen(None, list(self._incidents.of("").values()))]
 
     def hours_of(self, school: School) -> ServiceClock | None:
         """The school's hours of service, as far as they are known now; None where no level is agreed."""
-        return self._clock(school, None)
+        return self.clock(school, None)
 
-    def _clock(self, school: School, timetable: Timetable | None) -> ServiceClock | None:
+    def clock(self, school: School, timetable: Timetable | None) -> ServiceClock | None:
         """The school's hours of service, kept while its timetable is the same; `timetable` None: whatever is known."""
         if self._estate.service is None:
             return None
@@ -338,7 +347,7 @@ class Alerts:
             return bool(clock.owed(now_ms, now_ms + 1))
         return in_hours(school.service_hours, now_ms, zone_of(school.time_zone))
 
-    def _lessons(self, school: School, timetable: Timetable, now_ms: int) -> dict[str, Booked]:
+    def lessons(self, school: School, timetable: Timetable, now_ms: int) -> dict[str, Booked]:
         """The lesson that each room has now; of a room of which nothing is known none."""
         found: dict[str, Booked] = {}
         for room in school.rooms:
