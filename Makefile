@@ -19,7 +19,8 @@ check: tools
 	@pytest -m "not slow" $(ARGS)
 
 test: tools
-	@pytest --durations=15 $(ARGS)
+	@pytest -n 2 --dist loadfile -m "not alone" --durations=10 $(ARGS) || [ $$? -eq 5 ]
+	@pytest -m alone --durations=10 $(ARGS) || [ $$? -eq 5 ]
 
 tools:
 	@scripts/setup.sh test

@@ -9,7 +9,7 @@ import pytest
 
 from offline import run_offline
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LOOK_OUTSIDE = """
 import socket

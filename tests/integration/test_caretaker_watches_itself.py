@@ -12,7 +12,7 @@ from caretaker_rules.incidents import Incident, Status
 from servers import Mosquitto
 from worlds import NOW_MS, World, collecting, eventually, make_world
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def incidents(world: World) -> list[Incident]:

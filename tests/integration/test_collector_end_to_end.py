@@ -15,7 +15,7 @@ from caretaker_contract.topics import Kind
 from servers import Mosquitto
 from worlds import Stream, collecting, eventually, make_world
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 async def send(broker: Mosquitto, messages: list[tuple[str, bytes]], retain: bool = False) -> None:

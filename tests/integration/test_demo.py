@@ -13,7 +13,7 @@ import pytest
 from caretaker_contract.metrics import MEASUREMENTS
 from servers import Influx
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 FIELDS = {
     *("devices", "published", "stored", "quarantined", "dropped", "duplicates", "decisions", "commands_sent"),

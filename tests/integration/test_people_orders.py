@@ -23,7 +23,7 @@ from caretaker_contract.topics import Kind
 from servers import Mosquitto
 from worlds import Stream, World, collecting, eventually, make_world
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 POLICY = """\
 mode = "live"

@@ -16,7 +16,7 @@ from caretaker_contract.messages import PowerState
 from servers import Mosquitto
 from worlds import Stream, World, collecting, eventually, make_world
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 POLICY = """\
 mode = "live"

@@ -19,7 +19,7 @@ from servers import FaultyHttp, Mosquitto, free_port
 from telling_world import NOW_MS
 from worlds import collecting, eventually, make_world
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 class Mails:

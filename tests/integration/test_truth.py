@@ -22,7 +22,7 @@ from caretaker_simulator.estate import write_demo_estate
 from servers import Mosquitto, free_port
 from worlds import World, collecting, eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 HEARTBEAT_S = 300
 SPEED = 240

@@ -17,7 +17,7 @@ from caretaker_simulator.estate import write_demo_estate
 from servers import Mosquitto, free_port
 from worlds import World, collecting, eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 SPEED = 60.0
 LONDON = ZoneInfo("Europe/London")
 POLICY = Path(__file__).parents[2] / "rules" / "policies" / "school.toml"

@@ -10,7 +10,7 @@ from caretaker_rules.incidents import Action, Status
 from caretaker_simulator.story import FaultKind
 from scenario import Arrived, Play, machines, of_network, performing, school
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LATE_S = 420
 """A killed collector may need seven minutes of a play, ten seconds of the world, until it sees and tells again."""
