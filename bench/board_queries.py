@@ -1,6 +1,6 @@
 """How long the boards' queries take over a month and a year of a large estate, in a real InfluxDB.
 
-    python bench/board_queries.py [--schools 100] [--devices 328] [--quick] [--json]
+    python bench/board_queries.py [--schools 100] [--devices 328] [--shards 13w] [--quick] [--json]
 
 The rows are invented, of the measurements that boards read and as many as a running Caretaker writes: days of schools,
 rooms, energy and lessons for a year; days of machines for a year where boards go back so far (always-on machines, one
@@ -192,6 +192,19 @@ def load(influx: Influx, rows: Iterable[str]) -> int:
     return count
 
 
+def lengthen_shards(influx: Influx, weeks: str) -> None:
+    """Let each file of the database hold so much time, as the deployment does: a year in few files is read faster."""
+    query = f'ALTER RETENTION POLICY "autogen" ON "{influx.bucket}" SHARD DURATION {weeks}'
+    asked = urllib.request.Request(  # noqa: S310
+        f"{influx.url}/query?" + urlencode({"q": query}), method="POST"
+    )
+    asked.add_header("Authorization", f"Token {influx.token}")
+    with urllib.request.urlopen(asked, timeout=120) as reply:  # noqa: S310
+        answer = reply.read()
+    if b"error" in answer:
+        sys.stderr.write(f"the shards stay as they are: {answer.decode()}\n")
+
+
 def ask(influx: Influx, query: str) -> tuple[float, int]:
     """Seconds until the whole answer is here, and its rows."""
     asked = urllib.request.Request(  # noqa: S310
@@ -287,12 +300,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Seconds for each query of the boards.")
     parser.add_argument("--schools", type=int, default=100)
     parser.add_argument("--devices", type=int, default=328, help="of each school")
+    parser.add_argument("--shards", default="13w", help="time in one file of the database (InfluxDB's own choice: 7d)")
     parser.add_argument("--quick", action="store_true", help="10 schools")
     parser.add_argument("--json", action="store_true", help="one JSON line for each query")
     given = parser.parse_args()
     size = Size(10 if given.quick else given.schools, given.devices)
     with influxd() as server:
         own = server.fresh_bucket()
+        lengthen_shards(own, given.shards)
         began = time.perf_counter()
         count = load(own, lines(size))
         sys.stderr.write(f"{count:,} rows of {size.schools} schools written in {time.perf_counter() - began:.0f} s\n")

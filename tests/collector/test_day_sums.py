@@ -32,7 +32,7 @@ def test_each_room_and_the_school_have_a_sum_that_a_store_takes() -> None:
 
 
 def test_sums_do_not_depend_on_the_order_of_machines() -> None:
-    points = [day(str(number), "ict1", in_use_s=number, energy_wh=number / 10) for number in range(50)]
+    points = [day(str(number), "ict1", in_use_s=number, energy_wh=0.1 if number else 1e15) for number in range(50)]
     assert sums_of(points, {}) == sums_of(points[::-1], {})
 
 

@@ -36,8 +36,10 @@ class Book:
         self.ledger.write(batch)
         return command.id
 
-    def tell(self, command: str, *steps: Step, reason: OutcomeReason = OutcomeReason.NONE) -> None:
-        """Outcomes that arrive in this order."""
+    def tell(
+        self, command: str, *steps: Step, reason: OutcomeReason = OutcomeReason.NONE, verb: Verb = Verb.SHUT_DOWN
+    ) -> dict[str, int]:
+        """Outcomes that arrive in this order; what is counted of them."""
         batch = Batch(now_ms=NOW_MS, records=[], tick=False, position=0)
         for step in steps:
             self._seq += 1
@@ -49,13 +51,14 @@ class Book:
                 at_ms=NOW_MS,
                 sent_ms=NOW_MS,
                 command=command,
-                verb=Verb.SHUT_DOWN,
+                verb=verb,
                 step=step,
                 reason=reason,
             )
             batch.outcomes.append((PC, outcome))
             self.ledger.hear(PC, outcome)
         self.ledger.write(batch)
+        return dict(batch.counts)
 
     def status(self, command: str) -> str:
         """As it stands on disk."""
@@ -151,3 +154,23 @@ def test_without_a_signing_key_everything_is_stopped(tmp_path: Path) -> None:
     """A collector that cannot sign must not decide as if it could act."""
     ledger = Ledger(state.open_state(tmp_path / "state.db"), Memory(), may_command=False)
     assert [(s.school, s.reason) for s in ledger.stops()] == [(None, "no signing key in collector.toml")]
+
+
+def test_each_command_is_counted_once_by_how_it_ended(book: Book) -> None:
+    """The counters of /metrics and of the boards."""
+    done, vetoed, cancelled = book.ask(1), book.ask(2), book.ask(3)
+    assert book.tell(done, Step.RECEIVED, Step.WARNED) == {}
+    assert book.tell(done, Step.DONE) == {"commands_done": 1}
+    assert book.tell(done, Step.DONE) == {}  # told again
+    assert book.tell(vetoed, Step.VETOED) == {"commands_vetoed": 1}
+    assert book.tell(cancelled, Step.DONE, verb=Verb.CANCEL) == {}
+    assert book.tell("f" * 32, Step.DONE) == {}  # no command of ours
+
+
+def test_commands_without_an_answer_are_counted_but_not_requests_to_say_it_again(book: Book) -> None:
+    for number, verb in enumerate((Verb.SHUT_DOWN, Verb.WAKE, Verb.REPLAY)):
+        book.db.execute("UPDATE commands SET verb = ? WHERE id = ?", (verb.value, book.ask(number)))
+    book.ledger.close_unanswered(NOW_MS + 90_000 + 121_000)
+    book.ledger.close_unanswered(NOW_MS + 90_000 + 121_000)
+    assert book.memory.counts["commands_unanswered"] == 2
+    assert state.counters(book.db)["commands_unanswered"] == 2

@@ -170,7 +170,8 @@ async def test_a_school_that_looks_lost_is_blind(world: World) -> None:
 async def test_incidents_are_counted_by_priority_and_the_tightest_clock_is_told(world: World) -> None:
     world.incident("a", "2026-10-06 09:00", 1)
     world.incident("b", "2026-10-06 08:30", 1)
-    world.incident("c", "2026-10-06 08:00", 1, ("2026-10-06 08:01", Action.PAUSED))  # waits for the customer
+    # A minute is left, and it waits for the customer.
+    world.incident("c", "2026-10-02 08:00", 1, ("2026-10-02 11:59", Action.PAUSED))
     world.incident("d", "2026-10-06 08:00", 1, ("2026-10-06 09:00", Action.FIXED))
     world.incident("e", "2026-10-06 09:00", None)
     fields = await world.school_now(machine(now_ms=NOW_MS))

@@ -1,6 +1,7 @@
 """Caretaker's own figures: the same for /metrics and for the store, once a minute, also while the rules stand still."""
 
 import re
+import ssl
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -178,6 +179,8 @@ def test_files_that_hold_no_certificate_have_no_end(tmp_path: Path, certificates
     files = [str(tmp_path / "cut.pem"), str(tmp_path / "empty.pem"), str(tmp_path / "none.pem"), "", None]
     assert certificate_end.soonest_end_ms(files) is None
     assert certificate_end.soonest_end_ms([*files, str(certificates["3"])]) is not None
+    with pytest.raises(ValueError, match="cut off"):
+        certificate_end.end_ms(ssl.PEM_cert_to_DER_cert(text)[:-10])
 
 
 async def test_a_certificate_that_settings_name_is_watched(collector: Collector, certificates: dict[str, Path]) -> None:
