@@ -39,6 +39,7 @@ from caretaker_rules.ports import Incoming
 from caretaker_simulator.estate import write_demo_estate
 from caretaker_simulator.fleet import Fleet
 from caretaker_simulator.sent import Sent
+from caretaker_simulator.story import Fault, FaultKind
 from caretaker_simulator.troubles import Troubles
 from rules_world import POLICIES, london_ms
 from servers import Influx, free_port
@@ -53,6 +54,16 @@ NIGHT_TICK_MS = 3_600_000
 STORE_EVERY_MS = 3_600_000
 TROUBLES = Troubles(wrong_clocks=0, stepped_clocks=0)
 """No wrong clocks: a machine whose clock is a minute slow says at the first midnight what was on the day before."""
+
+
+STILL_WRONG = Fault(
+    kind=FaultKind.DISK,
+    school="ash",
+    where="servers-04",
+    from_ms=london_ms("2026-09-22 08:00"),
+    until_ms=london_ms("2026-09-23 08:00"),
+)
+"""What is open at the end."""
 
 
 class SetClock(Clock):
@@ -157,7 +168,7 @@ async def _play(folder: Path, settings: Any, estate: Estate, policies: dict[str,
         troubles=TROUBLES,
         schools=SCHOOLS,
         public_keys=[(folder / "command.pub").read_text().strip()],
-        faults=demo_story.faults(START_MS, END_MS),
+        faults=[*demo_story.faults(START_MS, END_MS), STILL_WRONG],
     )
     heard += incoming(fleet.begin(START_MS))
     collector.receiver.problem = ""
