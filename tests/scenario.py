@@ -158,6 +158,7 @@ class Play:
     logs: dict[str, list[Entry]] = field(default_factory=dict)
     tellings: dict[str, Telling] = field(default_factory=dict)  # by id
     unsent: list[tuple[str, str, str]] = field(default_factory=list)
+    tries: dict[str, int] = field(default_factory=dict)  # of each message
     looks: dict[str, int] = field(default_factory=dict)  # of each finding: how many of its last looks differed
 
     def fault(self, kind: FaultKind, school: str, where: str, begin: str, end: str) -> None:
@@ -260,8 +261,9 @@ class Play:
         try:
             self.incidents = list(incident_book.listed(db))
             self.logs = {one.uid: list(incident_book.log_of(db, one.uid)) for one in self.incidents}
-            rows = db.execute("SELECT telling, status, answer FROM tellings").fetchall()
-            told = [(msgspec.json.decode(blob, type=Telling), status, answer) for blob, status, answer in rows]
+            rows = db.execute("SELECT telling, status, answer, attempts FROM tellings").fetchall()
+            told = [(msgspec.json.decode(blob, type=Telling), status, answer) for blob, status, answer, _ in rows]
+            self.tries = {telling.id: row[3] for (telling, _, _), row in zip(told, rows, strict=True)}
             self.tellings = {telling.id: telling for telling, _, _ in told}
             self.unsent = [
                 (one.title, status, answer) for one, status, answer in told if status in ("waiting", "failed")
@@ -289,8 +291,9 @@ class Play:
         return [entry.action for entry in self.logs[incident.uid]]
 
     def arrived(self, channel: str, title: str = "") -> list[Arrived]:
-        """What came there, in order; of one school with its title."""
-        return [one for one in self.receivers.arrived if one.channel == channel and title in one.title]
+        """What came there, in order, each once; of one school with its title."""
+        found = {one.id: one for one in reversed(self.receivers.arrived) if one.channel == channel}
+        return [one for one in reversed(found.values()) if title in one.title]
 
     def ready_ms(self, message: Arrived) -> int:
         """When the collector had it ready."""
