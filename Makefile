@@ -36,7 +36,7 @@ soak:
 	@scripts/setup.sh test && exec python tests/soak.py $(ARGS)
 
 clean:
-	@rm -rf demo-out bench-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf demo-out bench-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean

@@ -4,6 +4,7 @@ import asyncio
 import json as json_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -68,7 +69,7 @@ def build(
         fail(f"--out {out}: {foreign[0]} is none of Caretaker's boards; give a folder of their own", USAGE)
     changed = build_.write(out, wanted)
     for folder in filled.folders:
-        typer.echo(f"{out / folder.path}  {len(folder.boards)} boards")
+        typer.echo(f"{out / folder.path}  {len(folder.boards)} board{'' if len(folder.boards) == 1 else 's'}")
     say("\n".join([*filled.notes, f"{len(changed)} of {len(wanted)} files changed"]))
 
 
@@ -133,12 +134,24 @@ def push(
     for change in changes:
         lead = "" if change.what == "folder" else "  "
         typer.echo(f"{change.change:<10}{lead}{change.title}  ({change.uid})")
-    for note in filled.notes:
+    for note in (*filled.notes, *_warnings(url, desk)):
         say(note)
     counts = ", ".join(
         f"{sum(c.change == kind for c in changes)} {kind}" for kind in ("created", "updated", "unchanged")
     )
     say(f"{counts}. Data comes from the InfluxDB source that each board names first; see dashboards/README.md")
+
+
+def _warnings(url: str, desk: str) -> list[str]:
+    """What is not wrong and yet not meant."""
+    here = ("127.0.0.1", "localhost", "::1")
+    parts = urlsplit(url)
+    found = []
+    if parts.scheme == "http" and parts.hostname not in here:
+        found.append(f"{url}: the token went there unencrypted; use https://")
+    if parts.hostname not in here and urlsplit(desk).hostname in here:
+        found.append(f"boards link to the desk at {desk}, which is another machine for each reader; say --desk")
+    return found
 
 
 async def _push(url: str, token: str, filled: "Filled") -> "list[Change]":

@@ -45,6 +45,16 @@ class Step:
     colour: str
 
 
+LEAST = -1e9
+"""Below every value. A scale whose lowest colour is red begins here and not at None: Grafana gives a cell without a
+value the colour of None, and "no clock runs" is no alarm."""
+
+
+def red_below(watch: float, good: float) -> tuple[Step, ...]:
+    """A scale on which low is bad."""
+    return (Step(None, PLAIN), Step(LEAST, RED), Step(watch, WATCH), Step(good, GOOD))
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """A link from a value. `url` may use Grafana's variables."""
@@ -69,6 +79,7 @@ class Column:
     link: Link | None = None
     width: int | None = None
     often_none: bool = False  # no row needs to have it
+    none: str = "–"  # what a cell without a value says
     hidden: bool = False
     bar: bool = False  # a table shows it as a bar
 

@@ -177,6 +177,8 @@ def _red(panel: Json, _: Json) -> Iterator[str]:
     for one in config["defaults"].get("mappings", ()):
         colours += [word.get("color", "") for word in one["options"].values()]
     red = any(colour.lower() in (RED, "red", "dark-red") for colour in colours)
+    if any(each.get("steps") and each["steps"][0]["color"] == RED for each in said):
+        yield "a cell without a value would be red: begin the scale with a colour that says nothing"
     if red and " When red: " not in panel.get("description", ""):
         yield "it can turn red, and its description does not say what to do then"
 

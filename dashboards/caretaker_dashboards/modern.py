@@ -102,6 +102,8 @@ def _panel(panel: dict[str, Any]) -> dict[str, Any]:
     allowed = (*OPTIONS[kind], *_MORE_OPTIONS.get(kind, ()))
     found["options"] = {**OPTIONS[kind], **_only(panel["options"], allowed)}
     defaults = _only(panel["fieldConfig"]["defaults"], _FIELD)
+    if defaults["color"]["mode"] != "fixed":
+        defaults["color"] = {"mode": defaults["color"]["mode"]}
     known = (*CUSTOM.get(kind, {}), *_MORE_CUSTOM.get(kind, ()))
     defaults["custom"] = {**CUSTOM.get(kind, {}), **_only(defaults.get("custom", {}), known)}
     found["fieldConfig"] = {"defaults": defaults, "overrides": panel["fieldConfig"].get("overrides", [])}

@@ -149,6 +149,8 @@ def _target(question: Question, index: int) -> influxdb.InfluxDBTarget:
 
 def _options(panel: Panel) -> dict[str, Any]:
     options = {**OPTIONS[panel.kind], **panel.options}
+    if panel.kind is Kind.STAT and not any(column.steps or column.colour for column in panel.columns):
+        options["colorMode"] = "none"  # nothing is good or bad here
     if panel.kind is Kind.BARS and panel.stacked:
         options["stacking"] = "normal"
     if panel.kind is Kind.BARS:
@@ -187,7 +189,7 @@ def _defaults(panel: Panel) -> dict[str, Any]:
     if len(values) == 1:
         # Series made of one column are called after their alias, so what it is holds for all of them.
         for key, value in _properties(panel, values[0]):
-            if key != "displayName":
+            if key not in ("displayName", "noValue"):
                 _put(defaults, key, value)
     return defaults
 
@@ -202,8 +204,8 @@ def _put(defaults: dict[str, Any], key: str, value: Any) -> None:
 def _overrides(panel: Panel) -> list[dict[str, Any]]:
     made = []
     for column in panel.columns:
-        if column.hidden:
-            continue
+        if column.hidden or (len(panel.columns) == 1 and "$tag" in panel.questions[0].alias):
+            continue  # a series for each tag: what it is stands in the defaults
         properties = [{"id": key, "value": value} for key, value in _properties(panel, column)]
         # A table calls it by its name; Grafana's series are called after the alias, which is the name too.
         made.append({"matcher": {"id": "byName", "options": column.name}, "properties": properties})
@@ -216,6 +218,7 @@ def _properties(panel: Panel, column: Column) -> list[tuple[str, Any]]:
     if column.title:
         found.append(("displayName", column.title))
     found.append(("unit", column.unit.value))
+    found.append(("noValue", column.none))
     if column.decimals is not None:
         found.append(("decimals", column.decimals))
     if column.low == 0 and column.unit is not Unit.WORD and panel.kind is not Kind.STAT:

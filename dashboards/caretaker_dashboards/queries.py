@@ -15,6 +15,7 @@ One file, though long, on purpose: whoever changes a measurement looks here, and
 from caretaker_contract.metrics import MEASUREMENTS
 from caretaker_dashboards.describe import (
     GOOD,
+    LEAST,
     PLAIN,
     RED,
     WATCH,
@@ -23,6 +24,7 @@ from caretaker_dashboards.describe import (
     Question,
     Step,
     Unit,
+    red_below,
 )
 from caretaker_dashboards.states import LOOK, LOOKS
 from caretaker_rules.shown import Shown
@@ -67,7 +69,7 @@ DEVICE_LINK = Link(
     "Open the machine",
     "/d/caretaker-device?var-school=${school}&var-room=${room}&var-device=${__data.fields.device}&${__url_time_range}",
 )
-_LATE = (Step(None, RED), Step(0, WATCH), Step(60, GOOD))
+_LATE = red_below(0, 60)
 _ANY_RED = (Step(None, PLAIN), Step(1, RED))
 _ANY_WATCH = (Step(None, PLAIN), Step(1, WATCH))
 
@@ -138,13 +140,22 @@ def schools_now(where: str = ESTATE) -> Question:
     columns = (
         _TIME,
         _tag("school", link=SCHOOL_LINK),
-        Column("lessons_ready", "rooms ready", often_none=True),
+        Column("lessons_ready", "rooms ready", often_none=True, none="blind"),
         Column("lessons", "of lessons now"),
         Column("open_p1", "P1", steps=_ANY_RED, width=70),
         Column("open_p2", "P2", steps=_ANY_RED, width=70),
         Column("open_p3", "P3", steps=_ANY_WATCH, width=70),
         Column("open_p4", "P4", steps=_ANY_WATCH, width=70),
-        Column("fix_left_min", "time left to fix", Unit.MINUTES, None, steps=_LATE, often_none=True, decimals=0),
+        Column(
+            "fix_left_min",
+            "time left to fix",
+            Unit.MINUTES,
+            None,
+            steps=_LATE,
+            often_none=True,
+            none="no clock",
+            decimals=0,
+        ),
         Column("lost", "lost", steps=_ANY_RED),
         Column(
             "mode",
@@ -152,6 +163,7 @@ def schools_now(where: str = ESTATE) -> Question:
             Unit.WORD,
             None,
             often_none=True,
+            none="no policy",
             words=(("observe", "observe only", ""), ("trial", "trial", ""), ("live", "live", "")),
         ),
         Column("stopped", "stop switch", Unit.YES_NO, None, words=(("true", "stopped", WATCH), ("false", "no", ""))),
@@ -203,9 +215,7 @@ def rooms_ready() -> Question:
         _tag("room", link=ROOM_LINK),
         Column("ready", "machines on"),
         Column("total", "of"),
-        Column(
-            "share", "ready", Unit.RATIO, 0, 1, 0, steps=(Step(None, RED), Step(0.8, WATCH), Step(0.95, GOOD)), bar=True
-        ),
+        Column("share", "ready", Unit.RATIO, 0, 1, 0, steps=red_below(0.8, 0.95), bar=True),
     )
     return Question(f'{text} GROUP BY "room" ORDER BY time DESC LIMIT 1', columns, NO_LESSON, table=True)
 
@@ -217,7 +227,7 @@ def ready_share_by_school(where: str = ESTATE) -> Question:
     return Question(text, columns, NO_LESSON, alias="$tag_school")
 
 
-_READY = (Step(None, RED), Step(0.9, WATCH), Step(0.97, GOOD))
+_READY = red_below(0.9, 0.97)
 
 
 def ready_share_by_day(where: str = ESTATE) -> Question:
@@ -250,7 +260,14 @@ def incidents(where: str = ESTATE, only_open: bool = True, more: str = "") -> Qu
         Column("number", "INC", width=70, steps=(), link=Link("At the desk", "${desk}/incidents/${__value.raw}")),
         Column("kind", "what", Unit.WORD, None),
         Column("status", "status", Unit.WORD, None),
-        Column("priority", "priority", often_none=True, low=1, high=9, steps=(Step(None, RED), Step(3, WATCH))),
+        Column(
+            "priority",
+            "priority",
+            often_none=True,
+            low=1,
+            high=9,
+            steps=(Step(None, PLAIN), Step(1, RED), Step(3, WATCH)),
+        ),
         Column("hits", "machines hit"),
         Column("opened_ms", "opened", Unit.DATE),
         Column("acknowledged_ms", "answered", Unit.DATE, words=_NOT_YET),
@@ -431,7 +448,9 @@ def availability_by_school(where: str = ESTATE) -> Question:
         _HIDE_TIME,
         _tag("school", link=SCHOOL_LINK),
         *_availability_columns(),
-        Column("gap", "against target", Unit.RATIO, -1, 1, 2, steps=(Step(None, RED), Step(0, GOOD))),
+        Column(
+            "gap", "against target", Unit.RATIO, -1, 1, 2, steps=(Step(None, PLAIN), Step(LEAST, RED), Step(0, GOOD))
+        ),
         Column(
             "burn",
             "allowed outage used",
@@ -733,7 +752,8 @@ def itself_now() -> Question:
             None,
             often_none=True,
             decimals=0,
-            steps=(Step(None, RED), Step(14, WATCH), Step(30, GOOD)),
+            steps=red_below(14, 30),
+            none="no TLS",
         ),
         Column("tellings_waiting", "messages to people waiting", steps=_ANY_WATCH),
     )

@@ -19,7 +19,7 @@ from caretaker_contract.metrics import MEASUREMENTS
 from caretaker_dashboards import queries
 from caretaker_dashboards.boards import BOARDS
 from caretaker_dashboards.boards.defaults import Filling
-from caretaker_dashboards.describe import Board, Question, Unit
+from caretaker_dashboards.describe import Board, Pick, Question, Unit
 from caretaker_rules.calendar import midnight_ms, zone_of
 
 pytestmark = pytest.mark.slow
@@ -64,11 +64,11 @@ def now_ms(world: BoardsWorld, board: Board) -> int:
     return world.end_ms + 31 * 86_400_000 if board.span[1] != "now" else world.end_ms
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=[board.name for board in BOARDS])
-@pytest.mark.parametrize("school", ["ash", ".*"], ids=["one school", "all schools"])
+WITH = [(board, "ash") for board in BOARDS] + [(board, ".*") for board in BOARDS if Pick.SCHOOLS in board.picks]
+
+
+@pytest.mark.parametrize("board, school", WITH, ids=[f"{board.name}-{school}" for board, school in WITH])
 def test_every_query_brings_what_its_panel_promises(boards_world: BoardsWorld, board: Board, school: str) -> None:
-    if school == ".*" and "schools" not in [pick.value for pick in board.picks]:
-        pytest.skip("this board shows one school at a time")
     at_ms = now_ms(boards_world, board)
     faults = []
     for each in asked((board,), values(boards_world, school), at_ms, boards_world.start_ms):
@@ -203,6 +203,24 @@ def test_open_incidents_are_those_that_the_collector_knows(boards_world: BoardsW
         filled(queries.incidents_now().text, values(boards_world, ".*"), boards_world.start_ms, boards_world.end_ms)
     )[0]
     assert sum(value for name, value in counted.items() if name.startswith("open_")) == len(known)
+
+
+def test_a_day_begins_at_the_schools_midnight_in_summer_too(boards_world: BoardsWorld) -> None:
+    known = values(boards_world, ".*")
+    for question in (queries.availability_by_day(), queries.energy_by_day(), queries.hours_by_state()):
+        rows = boards_world.ask(filled(question.text, known, boards_world.start_ms, boards_world.end_ms))
+        zone = zone_of("Europe/London")
+        days = [midnight_ms(date(2026, 9, day), zone) for day in range(14, 23)]
+        assert {row["time"] for row in rows} <= set(days), question.text
+        assert len(rows) >= 8
+
+
+def test_a_strip_of_states_is_not_blank_at_its_beginning(boards_world: BoardsWorld) -> None:
+    from_ms = boards_world.end_ms - 86_400_000
+    text = queries.machine_states(f"{queries.SCHOOL} AND {queries.ROOM}").text
+    rows = boards_world.ask(filled(text, values(boards_world, "ash"), from_ms, boards_world.end_ms))
+    first = {row["device"]: row["time"] for row in reversed(rows)}
+    assert first and all(time_ms <= from_ms for time_ms in first.values())
 
 
 def questions() -> Iterator[Question]:

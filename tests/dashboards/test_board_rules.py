@@ -92,6 +92,7 @@ BREAKS: list[tuple[Callable[[Json], None], str]] = [
     (_set("panels/0/title", ""), "it has no title"),
     (_set("panels/1/description", ""), "no description of what it shows"),
     (_set("panels/0/description", "How many incidents are open now."), "does not say what to do then"),
+    (_set("panels/0/fieldConfig/defaults/thresholds/steps/0/color", "#c43c1e"), "a cell without a value would be red"),
     (_set("panels/0/fieldConfig/defaults/noValue", "N/A"), "what no value means"),
     (_set("panels/0/fieldConfig/defaults/unit", "machines"), "its unit 'machines'"),
     (_set("panels/0/fieldConfig/overrides/0/properties/1/value", "parsec"), "the unit 'parsec'"),
@@ -179,3 +180,12 @@ def test_every_unit_is_one_of_grafanas() -> None:
     # From the list that Grafana 13 has in packages/grafana-data/src/valueFormats/categories.ts
     known = "none string bool_yes_no percentunit s m h d watt kwatth currencyGBP masskg bytes cps cpm"
     assert {unit.value for unit in Unit} <= {*known.split(), "dateTimeAsLocal", "dateTimeFromNow"}
+
+
+def test_a_cell_without_a_value_says_so_in_a_word_and_not_in_the_panels_sentence() -> None:
+    schools = next(panel for panel in MADE["desk/estate.json"]["panels"] if panel["title"] == "Schools")
+    for override in schools["fieldConfig"]["overrides"]:
+        said = {each["id"]: each["value"] for each in override["properties"]}
+        assert 0 < len(said["noValue"]) < 20
+    left = next(o for o in schools["fieldConfig"]["overrides"] if o["matcher"]["options"] == "fix_left_min")
+    assert {"id": "noValue", "value": "no clock"} in left["properties"]

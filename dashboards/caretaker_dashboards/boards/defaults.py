@@ -59,7 +59,7 @@ def dashboard(board: Board, panels: list[core.Panel], filling: Filling) -> core.
     """grafanalib's dashboard with all that boards share."""
     own = f"{filling.title or filling.school}: {board.title}" if filling.school else board.title
     return core.Dashboard(
-        title=own if filling.school else f"Caretaker: {board.title}",
+        title=own if filling.school or board.title.startswith("Caretaker") else f"Caretaker: {board.title}",
         uid=uid_of(board.name, filling.school),
         description=board.about,
         tags=[TAG, board.audience.value],

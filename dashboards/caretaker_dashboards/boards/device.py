@@ -22,7 +22,7 @@ BOARD = Board(
                 "What the machine was through the span, in the eight states.",
                 queries.machine_states(_ONE),
                 height=4,
-                when_red="lost: it should be heard and is not; the incident says since when and what it hangs on.",
+                when_red="it should be heard and is not. The incident says since when, and what it hangs on.",
             ),
         ),
         (

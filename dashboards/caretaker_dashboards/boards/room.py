@@ -34,8 +34,8 @@ BOARD = Board(
                 "A strip for each machine, in the eight states; marks are lessons, commands and incidents.",
                 queries.machine_states(f"{queries.SCHOOL} AND {queries.ROOM}"),
                 height=16,
-                when_red="lost: it should be heard and is not. The incident says since when; if many are, look for the "
-                "switch first.",
+                when_red="a lost machine should be heard and is not. The incident says since when; if many are, see "
+                "their switch first.",
                 options={"showValue": "never"},
             ),
         ),

@@ -37,6 +37,17 @@ BOARD = Board(
         (
             Panel(
                 Kind.TABLE,
+                "Clocks now",
+                "Each school's incidents and the time left on its tightest fix clock, in hours of service.",
+                queries.schools_now(),
+                height=7,
+                when_red="below zero it is late: take it first, and tell the school.",
+                time_from="now-1h",
+            ),
+        ),
+        (
+            Panel(
+                Kind.TABLE,
                 "Schools against target",
                 "Availability, its range, how far it is from the target, and how much of the outage that the target "
                 "allows is used up. The contract's own figures, with credits, are in caretaker sla month.",

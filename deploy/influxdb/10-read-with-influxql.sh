@@ -1,0 +1,17 @@
+#!/bin/bash
+# Run once by InfluxDB's image after its setup: boards and the collector read with InfluxQL, which on 2.x needs the bucket
+# mapped to a database (DBRP), and Grafana reads as a user of its own who cannot write.
+set -euo pipefail
+
+influx v1 dbrp create \
+  --org "$DOCKER_INFLUXDB_INIT_ORG" \
+  --db "$DOCKER_INFLUXDB_INIT_BUCKET" \
+  --rp autogen \
+  --default \
+  --bucket-id "$DOCKER_INFLUXDB_INIT_BUCKET_ID"
+
+influx v1 auth create \
+  --org "$DOCKER_INFLUXDB_INIT_ORG" \
+  --username grafana \
+  --password "$CARETAKER_INFLUX_READ_PASSWORD" \
+  --read-bucket "$DOCKER_INFLUXDB_INIT_BUCKET_ID"
