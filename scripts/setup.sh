@@ -55,6 +55,7 @@ if [ "$level" != demo ]; then
   need influxd influxdb
   need nginx nginx-light
   need openssl openssl
+  need npm npm
   need strace strace
   need systemd-analyze systemd
   need ip iproute2

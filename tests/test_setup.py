@@ -38,7 +38,7 @@ case "$*" in
 --version) echo "Python 3.11.2" ;;
 esac
 """
-BESIDE_SERVERS = ("ip", "unshare", "mount", "dbus-daemon")
+BESIDE_SERVERS = ("ip", "unshare", "mount", "dbus-daemon", "npm")
 """What the tests call beside the servers that they start."""
 
 

@@ -46,7 +46,8 @@ def _make(folder: Path) -> None:
     for program in ("npm", "node"):
         if shutil.which(program) is None:
             raise CannotCheck(f"{program} is not installed: apt-get install nodejs npm")
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of other versions, or half made
+    folder.mkdir(parents=True)
     (folder / "package.json").write_text('{"private": true}\n')
     quickly = ["--fetch-retries=1", "--fetch-timeout=30000"]  # where there is no network it should say so soon
     quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
