@@ -12,8 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from caretaker_collector import incident_book, state
+from caretaker_collector import state
 from caretaker_collector.calendars import Calendars
+from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.ledger import Ledger
 from caretaker_collector.memory import Memory
 from caretaker_collector.pipeline import Batch

@@ -17,8 +17,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from time import perf_counter
 
-from caretaker_collector.owed_days import FIELDS
-from caretaker_collector.sla_places import place, roll_up
+from caretaker_collector.days.owed import FIELDS
+from caretaker_collector.sla.places import place, roll_up
 from caretaker_collector.stores.sqlite import SqliteStore
 from caretaker_rules import sla
 from caretaker_rules.calendar import midnight_ms, zone_of

@@ -2,7 +2,7 @@
 
     python bench/backtest_days.py --days 28
 
-The demo's two schools (378 machines) play so many days into a SQLite store by `caretaker_collector.backfill`; then
+The demo's two schools (378 machines) play so many days into a SQLite store by `caretaker_collector.past.backfill`; then
 rules/policies/school.toml is tried on them, read from the store and replayed, as `caretaker policy backtest` does.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
-from caretaker_collector.backfill import DAY_MS, STORE, backfill
 from caretaker_collector.backtest import Source, read_record, run
+from caretaker_collector.past.backfill import DAY_MS, STORE, backfill
 from caretaker_collector.settings import CollectorSettings, load_estate, load_policy
 from caretaker_simulator.estate import write_demo_estate
 

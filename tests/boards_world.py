@@ -26,8 +26,9 @@ from typing import Any
 
 from msgspec import structs
 
-from caretaker_collector import demo_story, state
+from caretaker_collector import state
 from caretaker_collector.app import Collector
+from caretaker_collector.past import story as demo_story
 from caretaker_collector.settings import load_collector, load_estate_and_policies
 from caretaker_contract import signing
 from caretaker_contract.clock import Clock

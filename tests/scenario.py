@@ -25,8 +25,10 @@ from aiosmtpd.controller import Controller
 from nacl.signing import SigningKey
 from typer.testing import CliRunner
 
-from caretaker_collector import finding_book, incident_book, state
+from caretaker_collector import state
 from caretaker_collector.cli import app
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.incidents import findings as finding_book
 from caretaker_contract import signing
 from caretaker_contract.clock import Clock
 from caretaker_rules.alert_text import moment

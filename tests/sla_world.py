@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from caretaker_collector import state
-from caretaker_collector.day_rollup import DayRollup
+from caretaker_collector.days.rollup import DayRollup
 from caretaker_collector.journal import Journal
 from caretaker_collector.memory import Memory
 from caretaker_collector.settings import load_estate
-from caretaker_collector.sla_book import Row, SlaBook, rows
+from caretaker_collector.sla.book import Row, SlaBook, rows
 from caretaker_collector.stages.keep import pending_point
 from caretaker_collector.stages.record import Recorder
 from caretaker_collector.stores.sqlite import SqliteStore

@@ -3,7 +3,9 @@
 import sqlite3
 from pathlib import Path
 
-from caretaker_collector import incident_book, state, telling_book
+from caretaker_collector import state
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.incidents import tellings as telling_book
 from caretaker_collector.notify import outbox
 from caretaker_rules.alerting import Telling
 from caretaker_rules.findings import FindingKind, Subject

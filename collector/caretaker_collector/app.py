@@ -15,8 +15,8 @@ from caretaker_collector import state
 from caretaker_collector.bus_mqtt import Broker, MqttBus
 from caretaker_collector.calendars import Calendars
 from caretaker_collector.core import Core
-from caretaker_collector.day_rollup import DayRollup
-from caretaker_collector.energy_days import EnergyDays
+from caretaker_collector.days.energy import EnergyDays
+from caretaker_collector.days.rollup import DayRollup
 from caretaker_collector.http import listen, serve
 from caretaker_collector.journal import Journal
 from caretaker_collector.ledger import Ledger

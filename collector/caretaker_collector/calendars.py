@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import structlog
 
-from caretaker_collector.faults import Fault, layout
-from caretaker_collector.ical import Event, read_calendar
+from caretaker_collector.files.faults import Fault, layout
+from caretaker_collector.files.ical import Event, read_calendar
+from caretaker_collector.files.timetable_files import read_days, read_lessons
 from caretaker_collector.pipeline import Batch
-from caretaker_collector.timetable_files import read_days, read_lessons
 from caretaker_rules.calendar import LOOK_AHEAD_DAYS, local, zone_of
 from caretaker_rules.model import Estate, Hold, School
 from caretaker_rules.timetable import NO_TIMETABLE, DayKind, Timetable

@@ -13,23 +13,9 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from caretaker_collector import (
-    cli_boards,
-    cli_calendar,
-    cli_incidents,
-    cli_notify,
-    cli_orders,
-    cli_people,
-    cli_policy,
-    cli_savings,
-    cli_sla,
-    cli_stay,
-    cli_wake,
-    logs,
-    state,
-    why,
-)
-from caretaker_collector.cli_base import (
+from caretaker_collector import logs, state, why
+from caretaker_collector.commands import ROOMS, policy
+from caretaker_collector.commands.base import (
     CANNOT_TELL,
     FINDING,
     OK,
@@ -58,17 +44,8 @@ app = typer.Typer(
 )
 key_app = typer.Typer(help="The key that commands are signed with.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
-cli_people.register(app)
-cli_policy.register(app)
-cli_orders.register(app)
-cli_calendar.register(app)
-cli_wake.register(app)
-cli_savings.register(app)
-cli_sla.register(app)
-cli_notify.register(app)
-cli_stay.register(app)
-cli_incidents.register(app)
-cli_boards.register(app)
+for room in ROOMS:
+    room.register(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -123,7 +100,7 @@ def demo(
     """Two simulated schools, a broker, a collector and this machine's own agent, on a fast clock."""
     from caretaker_collector import demo as demo_
 
-    past_ms = cli_policy.length_ms(history, "--history") if history else 0
+    past_ms = policy.length_ms(history, "--history") if history else 0
     demo_.run(out=out, seconds=seconds, store=store, speed=speed, as_json=json, past_ms=past_ms)
 
 

@@ -22,8 +22,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from caretaker_collector import backfill, demo_story, logs, past_store
+from caretaker_collector import logs
 from caretaker_collector.app import Collector
+from caretaker_collector.past import backfill
+from caretaker_collector.past import store as past_store
+from caretaker_collector.past import story as demo_story
 from caretaker_collector.settings import CollectorSettings, load_collector, load_estate_and_policies
 from caretaker_contract import signing
 from caretaker_contract.clock import Clock, fast_clock

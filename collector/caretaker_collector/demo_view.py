@@ -12,9 +12,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from caretaker_collector import incident_book
-from caretaker_collector.demo_story import ZONE
 from caretaker_collector.http import fleet_states
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.past.story import ZONE
 from caretaker_contract.messages import Meters, PowerState
 from caretaker_contract.topics import Address
 from caretaker_rules import alert_text

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from caretaker_collector.api import Api, clocks_by, refused_by_router
-from caretaker_collector.api_doc import document
-from caretaker_collector.http_stay import StayPages
+from caretaker_collector.api.doc import document
+from caretaker_collector.api.routes import Api, clocks_by, refused_by_router
+from caretaker_collector.api.stay_pages import StayPages
 from caretaker_collector.own_figures import PARTS
 from caretaker_collector.version import VERSION
 from caretaker_contract.errors import ConfigError

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from caretaker_collector import incident_book
+from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.order_book import Scope
 from caretaker_contract.errors import ConfigError
 from caretaker_rules.alert_steps.silence import covers

@@ -20,15 +20,15 @@ from msgspec import Struct
 
 from caretaker_agent import settings as agent
 from caretaker_collector import calendars
-from caretaker_collector.alerts_file import check_names as check_alert_names
-from caretaker_collector.alerts_file import read_alerts
-from caretaker_collector.estate import Joined, files_named, join
-from caretaker_collector.faults import Fault, found_at, layout, stop_at
-from caretaker_collector.kinds import KINDS, BrokerSettings, CollectorSettings
-from caretaker_collector.policy_file import check_names, read_policy
-from caretaker_collector.register import Register, read_register
-from caretaker_collector.service_file import ServiceText, load_service, read_service
-from caretaker_collector.toml_file import TomlFile, convert, open_toml
+from caretaker_collector.files.alerts_file import check_names as check_alert_names
+from caretaker_collector.files.alerts_file import read_alerts
+from caretaker_collector.files.estate import Joined, files_named, join
+from caretaker_collector.files.faults import Fault, found_at, layout, stop_at
+from caretaker_collector.files.kinds import KINDS, BrokerSettings, CollectorSettings
+from caretaker_collector.files.policy_file import check_names, read_policy
+from caretaker_collector.files.register import Register, read_register
+from caretaker_collector.files.service_file import ServiceText, load_service, read_service
+from caretaker_collector.files.toml_file import TomlFile, convert, open_toml
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.metrics import OF_DEVICES, OF_ROOMS, OF_SCHOOLS
 from caretaker_rules.alert_settings import AlertsFile

@@ -8,7 +8,9 @@ People's records (holds, stops) are in the same file, and may be written by anot
 import sqlite3
 from pathlib import Path
 
-from caretaker_collector import finding_book, incident_book, tokens
+from caretaker_collector.api import tokens
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.incidents import findings as finding_book
 from caretaker_collector.notify import outbox, ticket_book
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable

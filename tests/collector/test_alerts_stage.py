@@ -8,9 +8,11 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from caretaker_collector import finding_book, incident_book, state
 from caretaker_collector import memory as memory_
+from caretaker_collector import state
 from caretaker_collector.calendars import Calendars
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.incidents import findings as finding_book
 from caretaker_collector.ledger import Ledger
 from caretaker_collector.pipeline import Batch, Received
 from caretaker_collector.stages import alerts as alerts_stage

@@ -16,10 +16,12 @@ from openapi_spec_validator import validate
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from caretaker_collector import api_guard, incident_book, tokens
-from caretaker_collector.api import Api, clocks_by, refused_by_router
-from caretaker_collector.api_doc import document
-from caretaker_collector.service_file import load_service
+from caretaker_collector.api import guard as api_guard
+from caretaker_collector.api import tokens
+from caretaker_collector.api.doc import document
+from caretaker_collector.api.routes import Api, clocks_by, refused_by_router
+from caretaker_collector.files.service_file import load_service
+from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.settings import load_estate
 from caretaker_rules.incidents import Action, Entry
 from caretaker_rules.model import School
@@ -184,7 +186,7 @@ def test_a_filter_that_fits_none_of_thousands_looks_at_some_and_says_where_to_go
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No request holds the collector up for long."""
-    monkeypatch.setattr("caretaker_collector.api.LOOKED_AT", 2)
+    monkeypatch.setattr("caretaker_collector.api.routes.LOOKED_AT", 2)
     first = world.ask("GET", "/api/1/incidents?kind=disk_full")
     assert (numbers(first), first.body["next"]) == ([], 3)
     last = world.ask("GET", "/api/1/incidents?kind=disk_full&before=3")

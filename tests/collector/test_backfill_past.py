@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from caretaker_collector.backfill import NOTE, STORE, backfill, existing
+from caretaker_collector.past.backfill import NOTE, STORE, backfill, existing
 from caretaker_simulator.estate import write_demo_estate
 from rules_world import POLICIES, london_ms
 

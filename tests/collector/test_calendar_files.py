@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from caretaker_collector.calendars import bank_holidays, read_school
-from caretaker_collector.ical import read_calendar
+from caretaker_collector.files.ical import read_calendar
+from caretaker_collector.files.timetable_files import read_days, read_lessons
 from caretaker_collector.settings import check_files
-from caretaker_collector.timetable_files import read_days, read_lessons
 from caretaker_rules.calendar import local
 from caretaker_rules.model import Room, School
 from caretaker_rules.timetable import DayKind, Lesson

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from caretaker_collector import finding_book, incident_actions, incident_book, state
+from caretaker_collector import state
 from caretaker_collector.cli import app
+from caretaker_collector.incidents import actions as incident_actions
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.incidents import findings as finding_book
 from caretaker_collector.settings import load_estate
 from caretaker_contract.clock import CLOCK_VARIABLE, Clock
 from caretaker_contract.errors import ConfigError

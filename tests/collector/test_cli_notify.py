@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from caretaker_collector.cli import app
-from caretaker_collector.cli_notify import remedy
+from caretaker_collector.commands.notify import remedy
 from caretaker_collector.notify import outbox
 from caretaker_contract.clock import CLOCK_VARIABLE, Clock
 from servers import FaultyHttp

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from caretaker_collector import cli_orders, incident_book, state
+from caretaker_collector import state
 from caretaker_collector.cli import app
+from caretaker_collector.commands import orders as cli_orders
+from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.memory import Entry, save_entries
 from caretaker_collector.numbering import Numberings
 from caretaker_collector.order_book import Found, Scope

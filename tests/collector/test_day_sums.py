@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from caretaker_collector import state
-from caretaker_collector.day_sums import Ready, ready_of, sums_of
+from caretaker_collector.days.sums import Ready, ready_of, sums_of
 from caretaker_collector.stores.points import fault_of, shape_of
 from caretaker_contract.metrics import Point
 

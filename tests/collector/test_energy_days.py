@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from caretaker_collector import energy_days, savings_report, state
-from caretaker_collector.day_rollup import DayRollup
-from caretaker_collector.energy_days import EnergyDays
+from caretaker_collector import state
+from caretaker_collector.days import energy as energy_days
+from caretaker_collector.days import savings_report
+from caretaker_collector.days.energy import EnergyDays
+from caretaker_collector.days.rollup import DayRollup
 from caretaker_collector.points import transition_fields
 from caretaker_collector.stores.points import fault_of, shape_of
 from caretaker_collector.stores.sqlite import SqliteStore

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from caretaker_collector import incident_book, state
-from caretaker_collector.incident_book import Follower
+from caretaker_collector import state
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.incidents.book import Follower
 from caretaker_rules.findings import FindingKind, Subject
 from caretaker_rules.incidents import Action, Entry, Incident, Opened, fold
 

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from caretaker_collector import incident_book, state
 from caretaker_collector import memory as memory_
+from caretaker_collector import state
+from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.pipeline import Batch
 from caretaker_collector.stages.alerts import Alerts
 from caretaker_collector.stages.now import Now

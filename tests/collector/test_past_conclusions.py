@@ -1,6 +1,6 @@
 """What is concluded of a machine's past without ticks is what ticks would have concluded."""
 
-from caretaker_collector.past import Watched
+from caretaker_collector.past.presence import Watched
 from caretaker_contract.messages import PowerState, decode
 from caretaker_contract.topics import Address, parse
 from caretaker_rules import tracking

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from caretaker_collector import state
 from caretaker_collector.cli import app
+from caretaker_collector.days.savings_report import observed, report
 from caretaker_collector.points import transition_fields
-from caretaker_collector.savings_report import observed, report
 from caretaker_collector.settings import load_estate
 from caretaker_collector.stores.sqlite import SqliteStore
 from caretaker_contract.messages import Cause, PowerState

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caretaker_collector.toml_lines import locate, show
+from caretaker_collector.files.toml_lines import locate, show
 
 TEXT = '''# a comment with = and [brackets]
 plain = 1

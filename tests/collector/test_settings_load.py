@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from caretaker_collector.kinds import KINDS
-from caretaker_collector.register import read_register
+from caretaker_collector.files.kinds import KINDS
+from caretaker_collector.files.register import read_register
 from caretaker_collector.settings import (
     CollectorSettings,
     check_files,

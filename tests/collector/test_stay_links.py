@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from caretaker_collector import state, stays
-from caretaker_collector.http_stay import MOST_ADDRESSES, Limiter
+from caretaker_collector.api.stay_pages import MOST_ADDRESSES, Limiter
 from caretaker_collector.stays import Kept
 from worlds import NOW_MS
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from alert_world import CLOCK, World, at, lines, settings_of
-from caretaker_collector import state, telling_book
-from caretaker_collector.incident_book import Write
+from caretaker_collector import state
+from caretaker_collector.incidents import tellings as telling_book
+from caretaker_collector.incidents.book import Write
 from caretaker_rules.alert_steps.digest import Seen
 from rules_world import SCHOOL
 

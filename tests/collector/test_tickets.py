@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from caretaker_collector import incident_book
+from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.notify import by_ticket, outbox, ticket_book
 from caretaker_collector.notify.by_ticket import ByTicket
 from caretaker_collector.notify.by_ticket_mail import mail_of

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from caretaker_collector.api_doc import document
+from caretaker_collector.api.doc import document
 from caretaker_collector.notify import by_apprise, channels
 from caretaker_collector.notify.by_webhook import ByWebhook, event_of, read_keys, signatures
 from caretaker_collector.notify.channels import Surroundings, open_channels

@@ -167,7 +167,7 @@ def test_keys_that_grafana_adds_do_not_make_a_board_differ() -> None:
 
 
 def test_a_token_sent_in_the_clear_and_a_desk_on_loopback_are_said() -> None:
-    from caretaker_collector.cli_boards import _warnings
+    from caretaker_collector.commands.boards import _warnings
 
     assert _warnings("http://127.0.0.1:3000", "http://127.0.0.1:8600") == []
     assert _warnings("https://grafana.example", "https://desk.example") == []

@@ -14,7 +14,7 @@ from board_queries import asked, filled, transformed, wrong
 from boards_world import BoardsWorld
 from caretaker_collector import state
 from caretaker_collector.cli import app
-from caretaker_collector.sla_view import percent
+from caretaker_collector.sla.view import percent
 from caretaker_contract.metrics import MEASUREMENTS
 from caretaker_dashboards import queries
 from caretaker_dashboards.boards import BOARDS

@@ -5,7 +5,8 @@ from datetime import date
 import pytest
 
 from boards_world import BoardsWorld
-from caretaker_collector import savings_report, state
+from caretaker_collector import state
+from caretaker_collector.days import savings_report
 from caretaker_collector.stores.influx import InfluxStore
 from caretaker_contract.metrics import MEASUREMENTS
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from caretaker_collector import incident_book
 from caretaker_collector.cli import app
+from caretaker_collector.incidents import book as incident_book
 from caretaker_contract.clock import fast_clock
 from caretaker_rules.incidents import Incident, Status
 from servers import Mosquitto

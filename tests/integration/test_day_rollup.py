@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from caretaker_collector import state
-from caretaker_collector.day_rollup import DayRollup
+from caretaker_collector.days.rollup import DayRollup
 from caretaker_collector.journal import Journal
 from caretaker_collector.memory import Memory
 from caretaker_collector.settings import load_estate

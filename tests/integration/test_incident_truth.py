@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from caretaker_collector import incident_book, past_incidents, state
+from caretaker_collector import state
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.past import incidents as past_incidents
 from caretaker_rules.findings import FindingKind
 from caretaker_rules.incidents import Incident, Status
 from caretaker_simulator.estate import read_estate, write_demo_estate

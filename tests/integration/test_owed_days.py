@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from caretaker_collector.day_rollup import DayRollup
+from caretaker_collector.days.rollup import DayRollup
 from caretaker_collector.order_book import Scope
 from caretaker_collector.records import make
-from caretaker_collector.sla_book import rows
+from caretaker_collector.sla.book import rows
 from caretaker_contract.clock import Clock
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_rules.model import LevelChange, Term

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from caretaker_collector import incident_book, state
+from caretaker_collector import state
 from caretaker_collector.cli import app
+from caretaker_collector.incidents import book as incident_book
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.messages import PowerState
 from caretaker_rules.findings import FindingKind, Subject

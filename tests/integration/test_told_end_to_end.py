@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from caretaker_collector import incident_book, state, tokens
+from caretaker_collector import state
+from caretaker_collector.api import tokens
+from caretaker_collector.incidents import book as incident_book
 from caretaker_contract.clock import Clock
 from caretaker_rules.incidents import Action
 from desks import TOKEN, Zammad, serving

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from caretaker_collector.day_rollup import reading_of
+from caretaker_collector.days.rollup import reading_of
 from caretaker_collector.settings import load_collector
 from caretaker_collector.stores import open_store
 from caretaker_contract import signing

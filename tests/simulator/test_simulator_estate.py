@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caretaker_collector.register import read_register
+from caretaker_collector.files.register import read_register
 from caretaker_collector.settings import check_files, load_estate
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.topics import Address, is_name

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from caretaker_collector import incident_book
+from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.notify.wording import ANSWER_MAX, one_line
 from caretaker_contract.errors import ConfigError
 from caretaker_rules.alerting import Telling

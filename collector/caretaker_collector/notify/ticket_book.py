@@ -11,7 +11,7 @@ import sqlite3
 
 from msgspec import Struct
 
-from caretaker_collector import incident_book
+from caretaker_collector.incidents import book as incident_book
 from caretaker_rules.incidents import Action, Entry, Incident
 
 SCHEMA = """

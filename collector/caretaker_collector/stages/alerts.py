@@ -14,8 +14,11 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from caretaker_collector import finding_book, incident_book, records, state, telling_book, wake_book
-from caretaker_collector.incident_book import Follower, Write
+from caretaker_collector import records, state, wake_book
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.incidents import findings as finding_book
+from caretaker_collector.incidents import tellings as telling_book
+from caretaker_collector.incidents.book import Follower, Write
 from caretaker_collector.memory import Memory
 from caretaker_collector.pipeline import Batch
 from caretaker_collector.stages.ready import LATE_MS

@@ -1,0 +1,132 @@
+"""Who may do what over HTTP: tokens, scopes, schools, sizes, rates; and every refusal as a sentence (RFC 9457)."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from caretaker_collector.api import tokens
+from caretaker_collector.api.tokens import Token
+from caretaker_collector.api.types import Problem
+
+LARGEST_BODY = 65_536
+BODY_WITHIN_S = 20.0
+BURST, PER_SECOND = 60, 10
+"""Requests of a token: so many at once, and so many a second in the long run."""
+WRONG_BURST, WRONG_PER_SECOND = 20, 0.2
+"""Wrong tokens from an address."""
+MOST_BUCKETS = 10_000
+
+B = TypeVar("B", bound=Struct)
+
+
+class Refused(Exception):
+    """A request that is not granted. `headers` go with the answer."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def problem(refused: Refused) -> Response:
+    """The refusal as an answer."""
+    body = Problem(title=HTTPStatus(refused.status).phrase, status=refused.status, detail=refused.detail)
+    return Response(
+        msgspec.json.encode(body), refused.status, {**refused.headers, **SAFE}, media_type="application/problem+json"
+    )
+
+
+SAFE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A result as JSON."""
+    return Response(msgspec.json.encode(value), status, {**(headers or {}), **SAFE}, media_type="application/json")
+
+
+class Buckets:
+    """So many at once and so many a second, for each key."""
+
+    def __init__(self, burst: float, per_second: float) -> None:
+        self._burst, self._per_second = burst, per_second
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def take(self, key: str, now_s: float, cost: float = 1.0) -> float:
+        """0 when it may be, else after how many seconds it may."""
+        left, at_s = self._left.pop(key, (self._burst, now_s))
+        left = min(self._burst, left + max(0.0, now_s - at_s) * self._per_second)
+        wait_s = 0.0 if left >= 1.0 else (1.0 - left) / self._per_second
+        if len(self._left) >= MOST_BUCKETS:
+            self._left.pop(next(iter(self._left)))  # the one that was used the longest ago
+        self._left[key] = (left - cost if not wait_s else left, now_s)
+        return wait_s
+
+
+class Guard:
+    """Looks at each request before anything is done for it."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._asked = Buckets(BURST, PER_SECOND)
+        self._wrong = Buckets(WRONG_BURST, WRONG_PER_SECOND)
+
+    def admit(self, request: Request, scope: str, now_ms: int, now_s: float) -> Token:
+        """The token of this request. Refused: 401 without a good one, 403 for too little, 429 for too much.
+
+        `now_s` is a clock that only grows, for rates; `now_ms` the collector's, for expiry.
+        """
+        address = request.client.host if request.client else ""
+        wait_s = self._wrong.take(address, now_s, cost=0)
+        if wait_s:
+            raise _too_many("too many wrong tokens from this address", wait_s)
+        kind, _, text = request.headers.get("authorization", "").partition(" ")
+        token = tokens.find(self._db, text.strip(), now_ms) if kind.lower() == "bearer" and len(text) < 200 else None
+        if token is None:
+            self._wrong.take(address, now_s)
+            detail = (
+                "This needs a token: Authorization: Bearer ct_... `caretaker token new` makes one."
+                if not kind
+                else "This token is not known, has expired or was ended."
+            )
+            raise Refused(401, detail, {"WWW-Authenticate": 'Bearer realm="caretaker"'})
+        wait_s = self._asked.take(token.name, now_s)
+        if wait_s:
+            raise _too_many("more than 10 requests a second", wait_s)
+        if scope == "incidents" and token.scope != "incidents":
+            raise Refused(403, f"The token {token.name} may read only; this needs one with --scope incidents.")
+        return token
+
+
+def _too_many(why: str, wait_s: float) -> Refused:
+    seconds = int(wait_s) + 1
+    return Refused(429, f"Not now: {why}. Try again in {seconds} s.", {"Retry-After": str(seconds)})
+
+
+async def body_of(request: Request, kind: type[B]) -> tuple[B, bytes]:
+    """The body as `kind`, and as it came. Refused: 415, 413, 400 or 422."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Refused(415, "The body has to be JSON: Content-Type: application/json.")
+    raw = bytearray()
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for part in request.stream():
+                raw += part
+                if len(raw) > LARGEST_BODY:
+                    raise Refused(413, f"The body is larger than {LARGEST_BODY // 1024} kB.", {"Connection": "close"})
+    except TimeoutError:
+        raise Refused(400, f"The body did not come within {BODY_WITHIN_S:.0f} s.", {"Connection": "close"}) from None
+    try:
+        return msgspec.json.decode(raw, type=kind), bytes(raw)
+    except msgspec.ValidationError as error:
+        raise Refused(422, f"The body is not as described: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refused(400, "The body is not JSON in UTF-8.") from None

@@ -1,0 +1,18 @@
+"""The commands of `caretaker`, one file for each room. A new one stands in `ROOMS`, and that is all."""
+
+from caretaker_collector.commands import (
+    boards,
+    calendar,
+    incidents,
+    notify,
+    orders,
+    people,
+    policy,
+    savings,
+    sla,
+    stay,
+    wake,
+)
+
+ROOMS = (people, policy, orders, calendar, wake, savings, sla, notify, stay, incidents, boards)
+"""Each registers its commands with `register(app)`, in this order."""

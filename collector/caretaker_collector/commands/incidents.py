@@ -1,0 +1,242 @@
+"""`caretaker incidents` and `caretaker incident`: what is wrong now, by the time left, and what people do about it."""
+
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from caretaker_collector import people, state
+from caretaker_collector.commands.base import (
+    CANNOT_TELL,
+    FINDING,
+    OK,
+    Config,
+    Json,
+    as_json,
+    collector_now,
+    fail,
+    say,
+    settings_of,
+)
+from caretaker_collector.commands.people import By
+from caretaker_collector.incidents import actions as incident_actions
+from caretaker_collector.incidents import book as incident_book
+from caretaker_collector.incidents import findings as finding_book
+from caretaker_collector.incidents import view as incident_view
+from caretaker_collector.order_book import Scope
+from caretaker_collector.settings import load_estate
+from caretaker_contract.errors import ConfigError
+from caretaker_rules.incidents import Action, Entry, Incident
+from caretaker_rules.model import Estate
+
+PAST_DAYS = 31
+DAY_MS = 86_400_000
+Number = Annotated[str, typer.Argument(help="The number that `caretaker incidents` shows: 12 or INC-12.")]
+Reason = Annotated[str, typer.Option(help="Why; kept with it.")]
+Act = Callable[[sqlite3.Connection, Estate, int, str, str, int], Entry | None]
+
+
+class _Numbered(TyperGroup):
+    """`caretaker incident 12` is `caretaker incident show 12`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command in where a number stands in its place."""
+        if args and re.fullmatch(r"(inc-)?\d+", args[0], re.IGNORECASE):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+incident_app = typer.Typer(
+    cls=_Numbered,
+    no_args_is_help=True,
+    help="One incident: `caretaker incident 12` shows all of it; or do something to it.",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(incidents)
+    app.add_typer(incident_app, name="incident")
+
+
+def incidents(
+    school: Annotated[str | None, typer.Argument(help="Only of this school; caretaker: of Caretaker itself.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Also what is over.")] = False,
+    past: Annotated[bool, typer.Option("--past", help=f"Only what is over, of the last {PAST_DAYS} days.")] = False,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """What is wrong now, least time left first. Exit code 1 when anything is open."""
+    estate, folder, db = _opened(config, read_only=True)
+    if school is not None and school != "caretaker":
+        people.place(estate, school)
+    name = "" if school == "caretaker" else school
+    now_ms = collector_now(db)
+    found = incident_book.open_ones(db, name) if not past else []
+    if all_ or past:
+        from_ms = now_ms - PAST_DAYS * DAY_MS if past else 0
+        closed = incident_book.closed_since(db, from_ms)
+        found += [one for one in closed if not one.open and name in (None, one.subject.school)]
+    hours = incident_view.service_clocks(estate, folder, found, now_ms)
+    newest = finding_book.titles(db, {one.subject.school for one in found if one.open})
+    rows = incident_view.by_time_left(
+        [
+            incident_view.shown(
+                one, hours, incident_view.zone_for(one, estate), now_ms, newest.get(one.key, "") if one.open else ""
+            )
+            for one in found
+        ]
+    )
+    if json:
+        typer.echo(as_json({"incidents": rows}))
+    else:
+        for row in rows:
+            typer.echo(incident_view.line(row, estate))
+        _note_levels(estate, found)
+        if not rows:
+            say("nothing is over yet" if past else f"nothing is open{f' at {school}' if school else ''}")
+    raise typer.Exit(FINDING if any(one.open for one in found) else OK)
+
+
+def _note_levels(estate: Estate, found: list[Incident]) -> None:
+    if estate.service is not None and any(one.priority is not None for one in found):
+        examples = [level.name for level in estate.service.levels if level.illustrative]
+        if examples:
+            say(f"illustrative service levels, nobody's contract: {', '.join(examples)}")
+
+
+@incident_app.command()
+def show(number: Number, config: Config = None, json: Json = False) -> None:
+    """All of one incident: what it is now, its clocks, and its whole history."""
+    estate, folder, db = _opened(config, read_only=True)
+    one, now_ms = incident_actions.one(db, _number(number)), collector_now(db)
+    hours = incident_view.service_clocks(estate, folder, [one], now_ms)
+    newest = finding_book.titles(db, {one.subject.school}) if one.open else {}
+    row = incident_view.shown(one, hours, incident_view.zone_for(one, estate), now_ms, newest.get(one.key, ""))
+    log = incident_book.log_of(db, one.uid)
+    if json:
+        typer.echo(as_json({"incident": row, "history": log}))
+        return
+    merged = [entry.text for entry in log if entry.action is Action.MERGED]
+    others = [other for uid in merged if (other := incident_book.of_uid(db, uid)) is not None]
+    for text in incident_view.details(row, log, {other.uid: other.name for other in others}, estate, now_ms):
+        typer.echo(text)
+    _note_levels(estate, [one])
+
+
+@incident_app.command()
+def ack(
+    number: Number,
+    text: Annotated[str, typer.Option("--note", help="Something to keep with it.")] = "",
+    by: By = "operator",
+    config: Config = None,
+) -> None:
+    """Say that somebody has seen it: the response clock ends, and nobody is reminded any more."""
+    _do(incident_actions.acknowledge, number, text, by, config, "acknowledged")
+
+
+@incident_app.command()
+def assign(
+    number: Number,
+    who: Annotated[str, typer.Argument(help="Who works on it: a role or a member of staff.")],
+    by: By = "operator",
+    config: Config = None,
+) -> None:
+    """Say who works on it."""
+    _do(incident_actions.assign, number, people.who(who), by, config, f"assigned to {who}")
+
+
+@incident_app.command()
+def note(
+    number: Number,
+    text: Annotated[str, typer.Argument(help="What to keep with it; no pupil's name.")],
+    by: By = "operator",
+    config: Config = None,
+) -> None:
+    """Write something down that is kept with it."""
+    _do(incident_actions.note, number, text, by, config, "noted")
+
+
+@incident_app.command()
+def pause(number: Number, reason: Reason, by: By = "operator", config: Config = None) -> None:
+    """It waits for the customer: its clocks stand still until `caretaker incident resume`."""
+    _do(incident_actions.pause, number, reason, by, config, "waits for the customer")
+
+
+@incident_app.command()
+def resume(
+    number: Number,
+    reason: Annotated[str, typer.Option(help="Why; kept with it.")] = "",
+    by: By = "operator",
+    config: Config = None,
+) -> None:
+    """It waits no longer: its clocks go on."""
+    _do(incident_actions.resume, number, reason, by, config, "waits no longer")
+
+
+@incident_app.command()
+def fix(number: Number, reason: Reason, by: By = "operator", config: Config = None) -> None:
+    """Say that it is over. What is still seen a quarter of an hour later is opened again."""
+    _do(incident_actions.fix, number, reason, by, config, "fixed")
+
+
+@incident_app.command()
+def merge(
+    number: Number,
+    into: Annotated[str, typer.Argument(help="The number of the incident that it goes on in.")],
+    by: By = "operator",
+    config: Config = None,
+) -> None:
+    """Make it part of another incident of its school."""
+    other = _number(into)
+
+    def act(db: sqlite3.Connection, estate: Estate, one: int, who: str, _: str, now_ms: int) -> Entry | None:
+        return incident_actions.merge(db, estate, one, who, other, now_ms)
+
+    _do(act, number, "", by, config, f"merged into INC-{other}")
+
+
+@incident_app.command("open")
+def open_(
+    place: Annotated[str, typer.Argument(help="A school, a room or a machine: ash, ash/ict1, ash/ict1-07.")],
+    reason: Annotated[str, typer.Option(help="What is wrong, in words; no pupil's name.")],
+    by: By = "operator",
+    config: Config = None,
+) -> None:
+    """Open one that no rule can see ("teacher phoned: the projector stays dark"). Only people can fix it again."""
+    estate, _, db = _opened(config)
+    scope: Scope = people.scope(estate, place)
+    made = incident_actions.report(db, estate, scope, people.who(by), reason, collector_now(db))
+    priority = f", P{made.priority}" if made.priority is not None else ""
+    typer.echo(f"{made.name}: {made.title} ({made.subject}{priority})")
+
+
+def _do(act: Act, number: str, text: str, by: str, config: str | None, done: str) -> None:
+    estate, _, db = _opened(config)
+    one = _number(number)
+    entry = act(db, estate, one, people.who(by), text, collector_now(db))
+    if entry is None:
+        say(f"INC-{one} was so already: {done}")
+        raise typer.Exit(FINDING)
+    typer.echo(f"INC-{one} {done}{f': {text}' if text and text not in done else ''}")
+
+
+def _number(text: str) -> int:
+    found = re.fullmatch(r"(?:inc-)?(\d{1,18})", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ConfigError([f"{text!r}  is no number of an incident; write 12 or INC-12"])
+    return int(found[1])
+
+
+def _opened(config: str | None, read_only: bool = False) -> tuple[Estate, Path, sqlite3.Connection]:
+    """The estate, the folder of estate.toml, and the state file."""
+    _, settings = settings_of(config)
+    estate_path, path = Path(settings.estate), Path(settings.data) / "state.db"
+    estate = load_estate(estate_path)
+    if read_only and not path.exists():
+        fail(f"{path}: nothing was recorded yet; run `caretaker collect` or `make demo` first", CANNOT_TELL)
+    return estate, estate_path.parent, state.open_state(path, read_only=read_only)

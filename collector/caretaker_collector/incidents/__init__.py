@@ -1,0 +1,1 @@
+"""The log of incidents, what people do to them, and what rounds leave to each other."""

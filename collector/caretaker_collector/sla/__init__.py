@@ -1,0 +1,1 @@
+"""Months against their service level: reckoned, stated, revised, rolled up and shown."""
