@@ -6,7 +6,7 @@ A day's total needs the last reading before it and the first one after it, which
 off over a weekend says so on Monday). So the first and last reading of each device and day are kept in the state file,
 and a first reading that closes such a gap makes the days in between due again.
 
-Of a school with a service level the day also says what was owed and whether it was there (`owed_days.py`). Such a day
+Of a school with a service level the day also says what was owed and whether it was there (`owed.py`). Such a day
 is computed once it is over even when nothing was heard on it, and a month that was stated is revised when it comes
 out otherwise (`sla/book.py`). What was used and avoided on a day that is over follows from it (`energy.py`).
 """
