@@ -3,6 +3,9 @@
 # mapped to a database (DBRP), and Grafana reads as a user of its own who cannot write.
 set -euo pipefail
 
+# A year of days is then read from five files, not from fifty-two (collector/caretaker_collector/stores/README.md).
+influx bucket update --id "$DOCKER_INFLUXDB_INIT_BUCKET_ID" --shard-group-duration 13w
+
 influx v1 dbrp create \
   --org "$DOCKER_INFLUXDB_INIT_ORG" \
   --db "$DOCKER_INFLUXDB_INIT_BUCKET" \
