@@ -127,7 +127,8 @@ class Journal:
             return
         self._grown.clear()
         try:
-            await asyncio.wait_for(self._grown.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # wait_for of Python 3.11 may lose a cancellation
+                await self._grown.wait()
         except TimeoutError:
             pass  # the caller looks for itself
 

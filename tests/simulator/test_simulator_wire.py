@@ -35,7 +35,7 @@ from caretaker_simulator.run import Options, Run
 from caretaker_simulator.troubles import NO_TROUBLES, Troubles
 from servers import Mosquitto, mosquitto
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 Moment = Callable[[str], int]
 Order = Callable[..., bytes]
