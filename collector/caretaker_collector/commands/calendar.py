@@ -43,6 +43,14 @@ def _school(estate: Estate, name: str) -> School:
     return school
 
 
+def _now_ms(data: Path) -> int:
+    """The collector's time where there is one; a calendar can be looked at before there is."""
+    path = data / "state.db"
+    return (
+        collector_now(state.open_state(path, read_only=True)) if path.exists() else clock_.from_environment().now_ms()
+    )
+
+
 def calendar(
     school: SchoolName,
     day: Annotated[str | None, typer.Option(help="2026-10-06; else today.")] = None,
@@ -55,7 +63,7 @@ def calendar(
     found = _school(load_estate(estate_file), school)
     zone = zone_of(found.time_zone)
     try:
-        on = date.fromisoformat(day) if day else local(clock_.from_environment().now_ms(), zone).date()
+        on = date.fromisoformat(day) if day else local(_now_ms(Path(settings.data)), zone).date()
     except ValueError:
         raise ConfigError([f"--day {day!r}  is no day; write it as 2026-10-06"]) from None
     timetable = calendars.read_at(found, estate_file.parent, midnight_ms(on, zone)).timetable

@@ -43,6 +43,7 @@ STIRRED_MS = 900_000
 HEARTBEAT_S = 3600
 BUSY_S = 120.0
 """How long a process waits while another one writes."""
+DAY_MS = 86_400_000
 AT_THE_DESK = "mon-fri 08:00-17:00"
 
 
@@ -110,9 +111,7 @@ class Past:
 
     def _answer(self, now_ms: int) -> None:
         """The invented desk."""
-        rows = self._db.execute(
-            "SELECT uid, school, opened_ms FROM incidents WHERE opened_ms > ?", (now_ms - 86_400_000,)
-        )
+        rows = self._db.execute("SELECT uid, school, opened_ms FROM incidents WHERE opened_ms > ?", (now_ms - DAY_MS,))
         for uid, school, opened_ms in rows.fetchall():
             zone = zone_of(self._estate.schools[school].time_zone)
             after_ms = random.Random(uid).randint(2, 25) * 60_000
@@ -162,6 +161,8 @@ async def _find(
         await store.write([point for point in points if point.measurement != "transition"])
     finally:
         await store.close()
+    # A lesson that is still on was looked at by a collector that is over: the next one looks for itself.
+    db.execute("DELETE FROM readiness WHERE lesson_ms > ?", (end_ms - DAY_MS // 2,))
     for table in ("pending_points", "pending_findings", "devices", "positions", "counters"):
         db.execute(f"DELETE FROM {table}")  # noqa: S608 (our own names); of a collector that is over
     return int(db.execute("SELECT count(*) FROM incidents").fetchone()[0])
