@@ -1,5 +1,7 @@
 """From messages to points for the store: pure, so a journal that is read again gives the same points."""
 
+from collections.abc import Iterable, Iterator
+
 from caretaker_contract.messages import Message, Numbered, Outcome, Report
 from caretaker_contract.metrics import FieldValue, Point, point_time_ns
 from caretaker_contract.topics import Address
@@ -33,6 +35,21 @@ def tags(estate: Estate, address: Address) -> tuple[str, str, str, str]:
     if device is None:
         return address.school, UNREGISTERED, UNREGISTERED, address.device
     return address.school, device.room, device.device_class, address.device
+
+
+CHANGE = ("from_state", "to_state", "cause", "planned")
+"""What every `transition` point has."""
+READING = ("state", "epoch", "boot", "seq", "in_use_s", "idle_s", "asleep_s")
+"""What every `device` point has that a reading is made of."""
+
+
+def whole(points: Iterable[Point], *names: str) -> Iterator[Point]:
+    """Those that have all these fields.
+
+    InfluxDB may show a point half while it takes it in. Its day is marked when it is written, so whoever reads a day
+    comes again.
+    """
+    return (point for point in points if all(name in point.fields for name in names))
 
 
 def points_of(message: Message, address: Address, received_ms: int, estate: Estate) -> list[Point]:

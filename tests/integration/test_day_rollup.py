@@ -10,11 +10,13 @@ from caretaker_collector import state
 from caretaker_collector.days.rollup import DayRollup
 from caretaker_collector.journal import Journal
 from caretaker_collector.memory import Memory
+from caretaker_collector.points import CHANGE, whole
 from caretaker_collector.settings import load_estate
 from caretaker_collector.stages.record import Recorder
 from caretaker_collector.stores.sqlite import SqliteStore
 from caretaker_contract.clock import Clock
 from caretaker_contract.messages import Cause, PowerState
+from caretaker_contract.metrics import Point
 from caretaker_rules.ports import Incoming
 from worlds import Stream, make_world
 
@@ -135,3 +137,15 @@ async def test_a_wrong_clock_does_not_move_the_hours(bench: Bench) -> None:
     days = await bench.days(at(5, 1))
     assert days[4]["in_use_s"] == 6 * 3600
     assert 2 not in days
+
+
+async def test_a_point_that_the_store_shows_half_is_passed_over(bench: Bench) -> None:
+    """InfluxDB may show some fields of a point that it is just taking in: that ends neither the roll-up nor the day."""
+    await bench.say(bench.make(PowerState.IDLE, at(6, 9)), bench.make(PowerState.IDLE, at(6, 10)))
+    labels = (await bench.store.read("device", 0, 2**42))[0].tags
+    await bench.store.write([Point("device", at(6, 11) * 1_000_000, labels, {"state": "idle"})])
+    days = await bench.days(at(7, 9))
+    assert days[6]["idle_s"] == 3600
+    half = Point("transition", 1, labels, {"to_state": "off"})
+    done = Point("transition", 2, labels, {"from_state": "idle", "to_state": "off", "cause": "user", "planned": True})
+    assert list(whole([half, done], *CHANGE)) == [done]

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 
 from caretaker_collector import state
 from caretaker_collector.days.service_calendar import LOOK_BACK_DAYS, Calendar, ServiceCalendars
+from caretaker_collector.points import CHANGE, whole
 from caretaker_collector.records import recorded_before
 from caretaker_collector.stages.watch import sight, watched_since_ms
 from caretaker_contract.messages import Cause, PowerState
@@ -181,7 +182,7 @@ class OwedDays:
         if level is None:
             return None
         changes: dict[str, list[Transition]] = {}
-        for point in await store.read("transition", start_ms, until_ms, school=name):
+        for point in whole(await store.read("transition", start_ms, until_ms, school=name), *CHANGE):
             changes.setdefault(point.tags[3], []).append(change_of(point))
         old: dict[str, list[Point]] = {}
         for point in await store.read("device_day", start_ms, start_ms + 1, school=name):

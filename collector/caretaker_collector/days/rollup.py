@@ -26,7 +26,7 @@ from caretaker_collector.days import energy as energy_days
 from caretaker_collector.days.owed import OwedDays, tags_of
 from caretaker_collector.days.service_calendar import ServiceCalendars
 from caretaker_collector.days.sums import ready_of, sums_of
-from caretaker_collector.points import clock_error_ms, tags
+from caretaker_collector.points import READING, clock_error_ms, tags, whole
 from caretaker_collector.receiver import retrying
 from caretaker_collector.sla.book import SlaBook
 from caretaker_contract.clock import Clock
@@ -140,7 +140,7 @@ class DayRollup:
         start_ms, end_ms = midnight_ms(day, zone), midnight_ms(day + timedelta(days=1), zone)
         until_ms = min(end_ms, max(now_ms, start_ms))
         by_device: dict[str, list[Reading]] = {}
-        for point in await self._store.read("device", start_ms, end_ms, school=school):
+        for point in whole(await self._store.read("device", start_ms, end_ms, school=school), *READING):
             by_device.setdefault(point.tags[3], []).append(reading_of(point))
         # Devices without a reading on this day may have been off all through it.
         devices = by_device.keys() | {a.device for a in self._estate.devices if a.school == school}

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from caretaker_collector.points import CHANGE, whole
 from caretaker_contract.messages import POWER_VERBS, Cause, PowerState
 from caretaker_contract.metrics import Point
 from caretaker_rules.calendar import local, midnight_ms
@@ -92,7 +93,7 @@ async def spells(
     day = first
     while day <= last:
         start_ms, end_ms = midnight_ms(day, zone), midnight_ms(day + timedelta(days=1), zone)
-        for point in await store.read("transition", start_ms, end_ms, school=school):
+        for point in whole(await store.read("transition", start_ms, end_ms, school=school), *CHANGE):
             _, room, device_class, device = point.tags
             complete = book.feed(
                 point.time_ns // 1_000_000,
