@@ -25,6 +25,7 @@ from caretaker_collector.commands.base import (
     NoInput,
     as_json,
     fail,
+    recorded,
     say,
     settings_of,
 )
@@ -157,10 +158,7 @@ def why_(
     address = read_address(device)
     if address.school not in estate.schools:
         fail(f"{device}: no school {address.school!r}; there are: {', '.join(sorted(estate.schools))}", USAGE)
-    path = Path(settings.data) / "state.db"
-    if not path.exists():
-        fail(f"{path}: nothing was recorded yet; run `caretaker collect` or `make demo` first", CANNOT_TELL)
-    db = state.open_state(path, read_only=True)
+    db = recorded(settings)
     newest = db.execute("SELECT max(at_ms) FROM checks").fetchone()[0] or clock_.from_environment().now_ms()
     try:
         at_ms = why.read_time(at, newest, ZoneInfo(estate.schools[address.school].time_zone)) if at else None

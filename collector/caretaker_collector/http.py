@@ -134,7 +134,7 @@ def application(collector: "Collector") -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
-    clocks = clocks_by(collector.estate, collector.alerts.hours_of)
+    clocks = clocks_by(collector.estate, collector.alerts.clock)
     api = Api(collector.db, collector.estate, collector.clock.now_ms, clocks, document())
     routes = [Route("/healthz", healthz), Route("/metrics", metrics), *api.routes()]
     routes += StayPages(collector).routes() if collector.settings.http.stay_links else []

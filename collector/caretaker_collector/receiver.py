@@ -59,6 +59,21 @@ class Receiver:
                 self._memory.connected_since_ms = 0
 
 
+async def repeating(step: Callable[[int], Awaitable[object]], clock: Clock, every_s: float) -> None:
+    """Call `step` with the time, each `every_s` seconds of the clock (no two within a real one), until cancelled.
+
+    What raises Unavailable is called again, later each time.
+    """
+
+    async def once(succeeded: Callable[[], None]) -> None:
+        while True:
+            await step(clock.now_ms())
+            succeeded()
+            await asyncio.sleep(max(1.0, clock.real_s(every_s)))
+
+    await retrying(once, lambda _: None)
+
+
 async def retrying(once: Callable[[Callable[[], None]], Awaitable[None]], note: Callable[[str], None]) -> None:
     """Call `once` again and again while it raises Unavailable, waiting longer each time until it reports success."""
     wait_s = RETRY_MIN_S

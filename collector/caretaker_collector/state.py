@@ -161,14 +161,17 @@ def _add_columns(db: sqlite3.Connection) -> None:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
-def open_state(path: Path, read_only: bool = False) -> sqlite3.Connection:
-    """The state file, made if it is not there. Unavailable when it cannot be opened."""
+def open_state(path: Path, read_only: bool = False, busy_s: float = 10.0) -> sqlite3.Connection:
+    """The state file, made if it is not there. Unavailable when it cannot be opened.
+
+    `busy_s`: how long to wait while another process writes.
+    """
     try:
         if read_only:
-            db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=10)
+            db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=busy_s)
             db.execute("SELECT count(*) FROM positions")
             return db
-        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=busy_s)
         db.execute("PRAGMA journal_mode = WAL")
         # A power cut may take the newest transactions back, but always whole ones: position and what followed from it
         # go back together, and a command that is decided again has the same id, which the machine obeys once only.

@@ -45,6 +45,30 @@ def settings_of(config: str | None) -> tuple[Path, CollectorSettings]:
     return path, load_collector(path)
 
 
+def records_of(settings: CollectorSettings) -> Path:
+    """The state file, there or not yet."""
+    return Path(settings.data) / "state.db"
+
+
+def recorded(settings: CollectorSettings, read_only: bool = True) -> sqlite3.Connection:
+    """The state file of a collector that has run; where none has, the command ends and says so."""
+    path = records_of(settings)
+    if not path.exists():
+        fail(f"{path}: nothing was recorded yet; run `caretaker collect` or `make demo` first", CANNOT_TELL)
+    return state.open_state(path, read_only=read_only)
+
+
+def time_of(settings: CollectorSettings) -> int:
+    """The collector's time; where none has run yet, the clock's."""
+    if not records_of(settings).exists():
+        return clock_.from_environment().now_ms()
+    db = state.open_state(records_of(settings), read_only=True)
+    try:
+        return collector_now(db)
+    finally:
+        db.close()
+
+
 def collector_now(db: sqlite3.Connection) -> int:
     """The collector's time. With the demo's clock that is where its rules have come to: it may have ended since."""
     clock, kept = clock_.from_environment(), state.clock_of(db)

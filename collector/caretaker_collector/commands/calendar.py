@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from caretaker_collector import calendars, state
+from caretaker_collector import calendars
 from caretaker_collector.commands.base import (
-    CANNOT_TELL,
     FINDING,
     Config,
     Json,
     as_json,
     collector_now,
+    recorded,
     say,
     settings_of,
+    time_of,
 )
 from caretaker_collector.planned import feed, planned, wakes, write
 from caretaker_collector.settings import load_estate, load_estate_and_policies
-from caretaker_contract import clock as clock_
 from caretaker_contract.errors import ConfigError
 from caretaker_rules.calendar import Booked, Unknown, day_bookings, local, midnight_ms, zone_of
 from caretaker_rules.model import Estate, School
@@ -43,14 +43,6 @@ def _school(estate: Estate, name: str) -> School:
     return school
 
 
-def _now_ms(data: Path) -> int:
-    """The collector's time where there is one; a calendar can be looked at before there is."""
-    path = data / "state.db"
-    return (
-        collector_now(state.open_state(path, read_only=True)) if path.exists() else clock_.from_environment().now_ms()
-    )
-
-
 def calendar(
     school: SchoolName,
     day: Annotated[str | None, typer.Option(help="2026-10-06; else today.")] = None,
@@ -63,7 +55,7 @@ def calendar(
     found = _school(load_estate(estate_file), school)
     zone = zone_of(found.time_zone)
     try:
-        on = date.fromisoformat(day) if day else local(_now_ms(Path(settings.data)), zone).date()
+        on = date.fromisoformat(day) if day else local(time_of(settings), zone).date()
     except ValueError:
         raise ConfigError([f"--day {day!r}  is no day; write it as 2026-10-06"]) from None
     timetable = calendars.read_at(found, estate_file.parent, midnight_ms(on, zone)).timetable
@@ -97,13 +89,10 @@ def planned_(
     A running collector keeps it in DATA/planned/SCHOOL.ics.
     """
     _, settings = settings_of(config)
-    estate_file, records = Path(settings.estate), Path(settings.data) / "state.db"
+    estate_file = Path(settings.estate)
     estate, policies = load_estate_and_policies(estate_file)
     found = _school(estate, school)
-    if not records.exists():
-        say(f"{records}: nothing was recorded yet; run `caretaker collect` or `make demo` first")
-        raise typer.Exit(CANNOT_TELL)
-    db = state.open_state(records, read_only=True)
+    db = recorded(settings)
     now_ms = collector_now(db)
     timetable = calendars.read_at(found, estate_file.parent, now_ms).timetable
     holds = planned(db, {school: timetable}, now_ms)[school]

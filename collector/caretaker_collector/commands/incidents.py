@@ -11,14 +11,14 @@ from typer.core import TyperGroup
 
 from caretaker_collector import people, state
 from caretaker_collector.commands.base import (
-    CANNOT_TELL,
     FINDING,
     OK,
     Config,
     Json,
     as_json,
     collector_now,
-    fail,
+    recorded,
+    records_of,
     say,
     settings_of,
 )
@@ -235,8 +235,7 @@ def _number(text: str) -> int:
 def _opened(config: str | None, read_only: bool = False) -> tuple[Estate, Path, sqlite3.Connection]:
     """The estate, the folder of estate.toml, and the state file."""
     _, settings = settings_of(config)
-    estate_path, path = Path(settings.estate), Path(settings.data) / "state.db"
+    estate_path = Path(settings.estate)
     estate = load_estate(estate_path)
-    if read_only and not path.exists():
-        fail(f"{path}: nothing was recorded yet; run `caretaker collect` or `make demo` first", CANNOT_TELL)
-    return estate, estate_path.parent, state.open_state(path, read_only=read_only)
+    db = recorded(settings) if read_only else state.open_state(records_of(settings))
+    return estate, estate_path.parent, db

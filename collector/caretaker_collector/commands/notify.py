@@ -15,7 +15,6 @@ import typer
 from caretaker_collector import state
 from caretaker_collector.api import tokens
 from caretaker_collector.commands.base import (
-    CANNOT_TELL,
     FINDING,
     OK,
     USAGE,
@@ -24,6 +23,8 @@ from caretaker_collector.commands.base import (
     as_json,
     collector_now,
     fail,
+    recorded,
+    records_of,
     say,
     settings_of,
 )
@@ -270,11 +271,11 @@ def token_end(name: str, config: Config = None) -> None:
 
 
 def _state(settings: CollectorSettings, read_only: bool = False) -> sqlite3.Connection:
-    path = Path(settings.data) / "state.db"
-    if read_only and not path.exists():
-        fail(f"{path}: nothing was recorded yet; run `caretaker collect` or `make demo` first", CANNOT_TELL)
+    if read_only:
+        return recorded(settings)
+    path = records_of(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return state.open_state(path, read_only)
+    return state.open_state(path)
 
 
 def alerts_of(settings: CollectorSettings) -> AlertsFile:

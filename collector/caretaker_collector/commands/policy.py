@@ -14,7 +14,6 @@ from msgspec import structs
 
 from caretaker_collector import decided, people, records, state, wake_book, why
 from caretaker_collector.commands.base import (
-    CANNOT_TELL,
     FINDING,
     OK,
     USAGE,
@@ -23,12 +22,13 @@ from caretaker_collector.commands.base import (
     as_json,
     collector_now,
     fail,
+    recorded,
     say,
     settings_of,
+    time_of,
 )
 from caretaker_collector.files import case_file
 from caretaker_collector.settings import CollectorSettings, load_estate, load_estate_and_policies, load_policy
-from caretaker_contract import clock as clock_
 from caretaker_contract.topics import Address
 from caretaker_contract.topics import address as read_address
 from caretaker_rules.durations import parse_duration
@@ -84,7 +84,7 @@ def explain(
     if found is None:
         fail(f"{device}: not in the asset register of {address.school}", USAGE)
     school = estate.schools[address.school]
-    now_ms = _now_ms(settings)
+    now_ms = time_of(settings)
     at_ms = _moment(at, now_ms, ZoneInfo(school.time_zone)) if at else now_ms
     tried = _policy_of(policy, Path(settings.estate), estate)
     answer = ask(
@@ -129,7 +129,7 @@ def backtest(
             estate,
             school or sorted(estate.schools),
             length_ms(since),
-            _now_ms(settings),
+            time_of(settings),
             lambda ratio, what: tell(ratio / 2, what),
         )
         result = backtest_.run(
@@ -164,10 +164,7 @@ def decisions(
     _, settings = settings_of(config)
     estate = load_estate(Path(settings.estate))
     school, name = people.place(estate, room)
-    path = Path(settings.data) / "state.db"
-    if not path.exists():
-        fail(f"{path}: nothing was recorded yet; run `caretaker collect` or `make demo` first", CANNOT_TELL)
-    db = state.open_state(path, read_only=True)
+    db = recorded(settings)
     now_ms = collector_now(db)
     answer = decided.ask(db, estate, school, name, now_ms - length_ms(since), now_ms)
     typer.echo(as_json(answer) if json else decided.render(answer, limit))
@@ -186,17 +183,6 @@ def length_ms(text: str, option: str = "--since") -> int:
     if found_ms <= 0:
         fail(f'{option} {text!r}: give a length of time such as "28d", "2h" or "30min"', USAGE)
     return found_ms
-
-
-def _now_ms(settings: CollectorSettings) -> int:
-    path = Path(settings.data) / "state.db"
-    if not path.exists():
-        return clock_.from_environment().now_ms()
-    db = state.open_state(path, read_only=True)
-    try:
-        return collector_now(db)
-    finally:
-        db.close()
 
 
 def _moment(text: str, now_ms: int, zone: ZoneInfo) -> int:

@@ -1,6 +1,5 @@
 """`caretaker wake` and `caretaker ready`: what people ask of relays, and whether rooms were ready for their lessons."""
 
-import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +19,13 @@ from caretaker_collector.commands.base import (
     as_json,
     collector_now,
     fail,
+    recorded,
+    records_of,
     say,
     settings_of,
 )
 from caretaker_collector.commands.people import By
-from caretaker_collector.settings import load_estate
+from caretaker_collector.settings import CollectorSettings, load_estate
 from caretaker_rules.model import Estate
 
 DAY_MS = 86_400_000
@@ -69,9 +70,8 @@ def wake(
     """Wake a room or a machine through the relay of its school; or list what cannot be woken."""
     _, settings = settings_of(config)
     estate = load_estate(Path(settings.estate))
-    path = Path(settings.data) / "state.db"
     if list_:
-        _list(path, estate, where, json)
+        _list(settings, estate, where, json)
         return
     if where is None or not reason:
         fail('say what to wake and why: caretaker wake ash/ict1 --reason "patches tonight"; or --list', USAGE)
@@ -79,7 +79,7 @@ def wake(
     if scope.room is None:
         fail(f"{where}: a whole school is not woken at once; name a room or a machine of it", USAGE)
     devices = scope.devices(estate)
-    db = state.open_state(path)
+    db = state.open_state(records_of(settings))
     number = wake_book.order(db, scope, reason, people.who(by), collector_now(db))
     without = sum(device.mac is None for device in devices)
     if json:
@@ -92,10 +92,10 @@ def wake(
     say(f"what came of it: caretaker ready {scope.school}, caretaker wake --list, caretaker why {scope.school}/DEVICE")
 
 
-def _list(path: Path, estate: Estate, school: str | None, json: bool) -> None:
+def _list(settings: CollectorSettings, estate: Estate, school: str | None, json: bool) -> None:
     if school is not None:
         people.place(estate, school)
-    db = _opened(path)
+    db = recorded(settings)
     rows = [row for row in wake_book.cannot_wake(db, school) if row.address in estate.devices]
     if json:
         typer.echo(
@@ -135,7 +135,7 @@ def ready(
     estate = load_estate(Path(settings.estate))
     if school not in estate.schools:
         fail(f"{school}: no such school; there are: {', '.join(sorted(estate.schools))}", USAGE)
-    db = _opened(Path(settings.data) / "state.db")
+    db = recorded(settings)
     now_ms = collector_now(db)
     zone = ZoneInfo(estate.schools[school].time_zone)
     try:
@@ -161,9 +161,3 @@ def ready(
         say(f"no lesson began in {school} since {before:%a %d %b %H:%M} while the collector could see")
         raise typer.Exit(CANNOT_TELL)
     raise typer.Exit(OK if all(one.ready == one.total for one in found) else FINDING)
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    if not path.exists():
-        fail(f"{path}: nothing was recorded yet; run `caretaker collect` or `make demo` first", CANNOT_TELL)
-    return state.open_state(path, read_only=True)

@@ -13,7 +13,7 @@ its days, and what such a sum would claim nobody could explain.
 import asyncio
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ import structlog
 
 from caretaker_collector.days import savings_report
 from caretaker_collector.days.savings_report import LOOK_BACK_DAYS, WHOLE, Used
-from caretaker_collector.receiver import retrying
+from caretaker_collector.receiver import repeating
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
 from caretaker_contract.metrics import FieldValue, Point
@@ -93,13 +93,7 @@ class EnergyDays:
 
     async def run(self) -> None:
         """Until cancelled. A store that is down leaves the marks where they are."""
-        await retrying(self._once, lambda _: None)
-
-    async def _once(self, succeeded: Callable[[], None]) -> None:
-        while True:
-            await self.step(self._clock.now_ms())
-            succeeded()
-            await asyncio.sleep(max(1.0, self._clock.real_s(LOOK_EVERY_S)))
+        await repeating(self.step, self._clock, LOOK_EVERY_S)
 
     async def step(self, now_ms: int, settle: bool = True) -> int:
         """Reckon what is due; returns how many school-days were. With `settle` False marks need not have aged.

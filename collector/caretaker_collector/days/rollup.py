@@ -13,7 +13,6 @@ out otherwise (`sla/book.py`). What was used and avoided on a day that is over f
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +26,7 @@ from caretaker_collector.days.owed import OwedDays, tags_of
 from caretaker_collector.days.service_calendar import ServiceCalendars
 from caretaker_collector.days.sums import ready_of, sums_of
 from caretaker_collector.points import READING, clock_error_ms, tags, whole
-from caretaker_collector.receiver import retrying
+from caretaker_collector.receiver import repeating
 from caretaker_collector.sla.book import SlaBook
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
@@ -96,13 +95,7 @@ class DayRollup:
 
     async def run(self) -> None:
         """Until cancelled. A store that is down leaves the marks where they are."""
-        await retrying(self._once, lambda _: None)
-
-    async def _once(self, succeeded: Callable[[], None]) -> None:
-        while True:
-            await self.step(self._clock.now_ms())
-            succeeded()
-            await asyncio.sleep(max(1.0, self._clock.real_s(LOOK_EVERY_S)))
+        await repeating(self.step, self._clock, LOOK_EVERY_S)
 
     async def step(self, now_ms: int, settle: bool = True) -> int:
         """Compute what is due; returns how many school-days were. With `settle` False marks need not have aged.

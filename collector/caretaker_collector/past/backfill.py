@@ -221,8 +221,7 @@ async def _store(
         await store.write(points)
     finally:
         await store.close()
-    db = state.open_state(out / STATE)
-    db.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+    db = state.open_state(out / STATE, busy_s=BUSY_S)
     ends.keep(db)
     db.close()
     return count

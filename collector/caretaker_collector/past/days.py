@@ -114,8 +114,7 @@ async def _reckon(estate_file: Path, store: Path, state_file: Path, end_ms: int)
 async def _compute(
     estate_file: Path, store: Path, state_file: Path, days: Sequence[tuple[str, date]], end_ms: int
 ) -> int:
-    db = state.open_state(state_file)
-    db.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+    db = state.open_state(state_file, busy_s=BUSY_S)
     points = SqliteStore(store, busy_s=BUSY_S)
     try:
         rollup = DayRollup(db, points, load_estate(estate_file), _Unmarked(), Clock(), estate_file.parent)

@@ -142,8 +142,7 @@ def find(
     """
     estate = load_estate(estate_folder / "estate.toml")
     fleet = Fleet(estate, seed=seed, schools=schools, keep=1, heartbeat_s=HEARTBEAT_S, faults=faults, troubles=troubles)
-    db = state.open_state(state_file)
-    db.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+    db = state.open_state(state_file, busy_s=BUSY_S)
     store = SqliteStore(store_file, busy_s=BUSY_S)
     try:
         return asyncio.run(_find(Past(db, estate, estate_folder, schools), fleet, store, db, start_ms, end_ms))

@@ -331,11 +331,7 @@ class Alerts:
         ]
         return [*schools, Seen(None, list(self._incidents.of("").values()))]
 
-    def hours_of(self, school: School) -> ServiceClock | None:
-        """The school's hours of service, as far as they are known now; None where no level is agreed."""
-        return self.clock(school, None)
-
-    def clock(self, school: School, timetable: Timetable | None) -> ServiceClock | None:
+    def clock(self, school: School, timetable: Timetable | None = None) -> ServiceClock | None:
         """The school's hours of service, kept while its timetable is the same; `timetable` None: whatever is known."""
         if self._estate.service is None:
             return None
