@@ -116,11 +116,6 @@ class Account(Struct, frozen=True):
         """Over all owed time."""
         return Figure(self.owed_ms, self.maintained_ms, self.available_ms, self.down_ms, self.unseen_ms)
 
-    @property
-    def lesson_figure(self) -> Figure:
-        """Over owed time within lessons."""
-        return Figure(self.lesson_ms, 0, self.lesson_available_ms, self.lesson_down_ms, self.lesson_unseen_ms)
-
 
 class Faults(Struct, frozen=True):
     """Faults of many devices, each counted once."""

@@ -1,6 +1,7 @@
 """Commands about what people write down: hold, freeze, maintenance, silence; holds, end, copy; stop and resume."""
 
 import sqlite3
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,7 +44,7 @@ _EVERY: dict[str, Every] = {"daily": "day", "weekly": "week"}
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (hold, freeze, maintenance, silence, holds, end, copy, stop, resume):
+    for command in (*RECORDING, holds, end, copy, stop, resume):
         app.command()(command)
 
 
@@ -99,64 +100,36 @@ def _said(kind: Kind, number: int, where: str, times: str, reason: str) -> str:
     return f"{kind} {number}: {meant} {times} ({reason})"
 
 
-def hold(
-    where: Where,
-    until: Until,
-    reason: Reason,
-    begin: From = None,
-    repeat: Repeat = None,
-    until_date: UntilDate = None,
-    device_class: OfClass = None,
-    by: By = "operator",
-    config: Config = None,
-) -> None:
-    """Keep machines on until a time ("we are still here")."""
-    _make("hold", where, begin, until, reason, repeat, until_date, device_class, by, config)
+def _recording(kind: Kind, by_whom: str, meaning: str) -> Callable[..., None]:
+    """The command that writes down a record of this kind."""
+
+    def command(
+        where: Where,
+        until: Until,
+        reason: Reason,
+        begin: From = None,
+        repeat: Repeat = None,
+        until_date: UntilDate = None,
+        device_class: OfClass = None,
+        by: By = by_whom,
+        config: Config = None,
+    ) -> None:
+        _make(kind, where, begin, until, reason, repeat, until_date, device_class, by, config)
+
+    command.__name__, command.__doc__ = kind, meaning
+    return command
 
 
-def freeze(
-    where: Where,
-    until: Until,
-    reason: Reason,
-    begin: From = None,
-    repeat: Repeat = None,
-    until_date: UntilDate = None,
-    device_class: OfClass = None,
-    by: By = "operator",
-    config: Config = None,
-) -> None:
-    """Exam freeze: nothing may be switched there until a time."""
-    _make("freeze", where, begin, until, reason, repeat, until_date, device_class, by, config)
-
-
-def maintenance(
-    where: Where,
-    until: Until,
-    reason: Reason,
-    begin: From = None,
-    repeat: Repeat = None,
-    until_date: UntilDate = None,
-    device_class: OfClass = None,
-    by: By = "engineer",
-    config: Config = None,
-) -> None:
-    """Somebody works on machines: they stay on meanwhile."""
-    _make("maintenance", where, begin, until, reason, repeat, until_date, device_class, by, config)
-
-
-def silence(
-    where: Where,
-    until: Until,
-    reason: Reason,
-    begin: From = None,
-    repeat: Repeat = None,
-    until_date: UntilDate = None,
-    device_class: OfClass = None,
-    by: By = "engineer",
-    config: Config = None,
-) -> None:
-    """Nobody is told of incidents there until a time; they are recorded all the same. It keeps no machine on."""
-    _make("silence", where, begin, until, reason, repeat, until_date, device_class, by, config)
+RECORDING = (
+    _recording("hold", "operator", 'Keep machines on until a time ("we are still here").'),
+    _recording("freeze", "operator", "Exam freeze: nothing may be switched there until a time."),
+    _recording("maintenance", "engineer", "Somebody works on machines: they stay on meanwhile."),
+    _recording(
+        "silence",
+        "engineer",
+        "Nobody is told of incidents there until a time; they are recorded all the same. It keeps no machine on.",
+    ),
+)
 
 
 def holds(
