@@ -50,7 +50,20 @@ if ! "$venv_python" -c 'import pip' 2>/dev/null; then
 fi
 
 # --- Debian packages --------------------------------------------------------------------------------------------
+# WeasyPrint draws the review pack with Pango, and needs a font that has what a name may hold.
+libraries=$(ldconfig -p 2>/dev/null || true)
+need_library() { # need_library FILE PACKAGE
+  [[ $libraries == *"$1"* ]] || packages+=("$2")
+}
+need_font() { # need_font FAMILY PACKAGE
+  fc-list -q ":family=$1" 2>/dev/null || packages+=("$2")
+}
+
 need mosquitto mosquitto
+need_library libpango-1.0.so.0 libpango-1.0-0
+need_library libpangoft2-1.0.so.0 libpangoft2-1.0-0
+need fc-list fontconfig
+need_font "DejaVu Sans" fonts-dejavu-core
 if [ "$level" != demo ]; then
   need influxd influxdb
   need nginx nginx-light
@@ -62,6 +75,8 @@ if [ "$level" != demo ]; then
   need unshare util-linux
   need mount mount
   need dbus-daemon dbus-daemon
+  need chromium chromium
+  need pdftotext poppler-utils
 fi
 if [ "$level" = bench ]; then
   need prometheus-node-exporter prometheus-node-exporter

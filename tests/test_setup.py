@@ -38,7 +38,7 @@ case "$*" in
 --version) echo "Python 3.11.2" ;;
 esac
 """
-BESIDE_SERVERS = ("ip", "unshare", "mount", "dbus-daemon", "npm")
+BESIDE_SERVERS = ("ip", "unshare", "mount", "dbus-daemon", "npm", "chromium", "pdftotext", "fc-list")
 """What the tests call beside the servers that they start."""
 
 
@@ -104,6 +104,7 @@ def world(tmp_path: Path) -> World:
     made.stand_in("apt-get")
     for server in ("mosquitto", "influxd", "nginx", "openssl", "strace", "systemd-analyze", *BESIDE_SERVERS):
         made.stand_in(server)
+    made.stand_in("ldconfig", "echo libpango-1.0.so.0 libpangoft2-1.0.so.0")
     return made
 
 
@@ -117,6 +118,14 @@ def test_a_missing_package_is_one_line_that_says_what_to_install_when_it_may_not
     )
     assert world.calls("apt-get") == []
     assert not (world.clone / ".venv").exists()
+
+
+def test_what_draws_the_review_pack_is_named_when_it_is_missing(world: World) -> None:
+    world.stand_in("ldconfig", "echo libc.so.6")
+    world.stand_in("fc-list", "exit 1")
+    done = world.run()
+    assert done.returncode == 2
+    assert done.stderr.endswith(" libpango-1.0-0 libpangoft2-1.0-0 fonts-dejavu-core\n")
 
 
 @pytest.mark.parametrize("how", ["root", "sudo"])

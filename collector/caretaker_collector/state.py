@@ -8,6 +8,7 @@ People's records (holds, stops) are in the same file, and may be written by anot
 import sqlite3
 from pathlib import Path
 
+from caretaker_collector import audit
 from caretaker_collector.api import tokens
 from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.incidents import findings as finding_book
@@ -141,7 +142,7 @@ CREATE TABLE IF NOT EXISTS checks (school TEXT PRIMARY KEY, at_ms INTEGER NOT NU
 """
 
 
-SCHEMA += incident_book.SCHEMA + finding_book.SCHEMA + outbox.SCHEMA + ticket_book.SCHEMA + tokens.SCHEMA
+SCHEMA += incident_book.SCHEMA + finding_book.SCHEMA + outbox.SCHEMA + ticket_book.SCHEMA + tokens.SCHEMA + audit.SCHEMA
 
 ADDED_COLUMNS = (
     ("holds", "class", "TEXT"),

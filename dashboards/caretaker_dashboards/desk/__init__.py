@@ -1,0 +1,1 @@
+"""The desk: pages on which an engineer acts and a school sees itself."""

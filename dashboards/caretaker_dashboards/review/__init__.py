@@ -1,0 +1,1 @@
+"""The monthly service review: one pack, as HTML, PDF and spreadsheet."""
