@@ -83,8 +83,9 @@ class Collector:
         self.store = open_store(settings.store, folder)
         outlet = Outlet()
         folder_of_estate = Path(settings.estate).parent
-        calendars = Calendars(estate, folder_of_estate)
-        decide = Decide(self.memory, self.ledger, estate, policies, calendars)
+        self.policies = policies
+        self.calendars = calendars = Calendars(estate, folder_of_estate)
+        self.decide = decide = Decide(self.memory, self.ledger, estate, policies, calendars)
         alerts = load_alerts(Path(settings.alerts), estate) if settings.alerts else None
         self.alerts = Alerts(self.db, self.memory, estate, policies, alerts)
         self.now = Now(self.alerts, policies, self.alerts.ready_ratio)

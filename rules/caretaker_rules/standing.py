@@ -3,20 +3,22 @@
 A device counts when it is in the asset register and something is to be heard of it, by its class.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from caretaker_contract.messages import PowerState
 from caretaker_rules import clocks
+from caretaker_rules.calendar import Booking, Unknown
 from caretaker_rules.decisions import Snapshot
 from caretaker_rules.incidents import Incident, Status
 from caretaker_rules.limits import blindness
-from caretaker_rules.model import Hold
+from caretaker_rules.model import Hold, Presence
 from caretaker_rules.policy import Policy
 from caretaker_rules.presence import AWAY_STATES
 from caretaker_rules.service_hours import ServiceClock
-from caretaker_rules.waking import readiness
+from caretaker_rules.shown import Shown, shown_as
+from caretaker_rules.waking import readiness_by_room
 
 PRIORITIES = (1, 2, 3, 4)
 MINUTE_MS = 60_000
@@ -41,6 +43,23 @@ class Tally(Struct):
         self.planned_off += planned and state in AWAY_STATES
 
 
+class RoomStands(Struct, frozen=True, kw_only=True):
+    """A room at a moment. `ready`, `total`: of the machines that a lesson needs."""
+
+    bar: Mapping[Shown, int]
+    ready: int
+    total: int
+    lesson: Booking
+
+
+class Stands(Struct, frozen=True, kw_only=True):
+    """A school at a moment, room by room, for a page that shows hundreds of them without looking at a device."""
+
+    bar: Mapping[Shown, int]
+    rooms: Mapping[str, RoomStands]
+    blind: bool
+
+
 class Lessons(Struct, frozen=True):
     """Rooms with a lesson or booking now; and how many of them have the machines for it."""
 
@@ -61,6 +80,46 @@ def tallies(snapshot: Snapshot) -> tuple[Tally, dict[str, Tally]]:
     return school, rooms
 
 
+def stands(snapshot: Snapshot, bookings: Mapping[str, Booking], policy: Policy, now_ms: int) -> Stands:
+    """How a school and its rooms stand. A room of which `bookings` does not speak has no calendar that is known."""
+    whole, rooms = bars(snapshot)
+    found = readiness_by_room(snapshot)
+    return Stands(
+        bar=whole,
+        rooms={
+            name: RoomStands(
+                bar=bar,
+                ready=found.get(name, (0, 0))[0],
+                total=found.get(name, (0, 0))[1],
+                lesson=bookings.get(name, Unknown(name)),
+            )
+            for name, bar in rooms.items()
+        },
+        blind=is_blind(snapshot, policy, now_ms),
+    )
+
+
+def shown_now(presence: Presence) -> Shown:
+    """What a machine is shown as now; of one that was heard before and about which nothing is certain: blind."""
+    before = PowerState.IN_USE if presence.heard_ms else PowerState.UNKNOWN
+    return shown_as(presence.state, presence.cause, before)
+
+
+def bars(snapshot: Snapshot) -> tuple[dict[Shown, int], dict[str, dict[Shown, int]]]:
+    """The same devices as of `tallies` by shown state: of the school, and of each of its rooms."""
+    school: dict[Shown, int] = {}
+    rooms: dict[str, dict[Shown, int]] = {room.name: {} for room in snapshot.school.rooms}
+    for device, tracked in snapshot.machines:
+        device_class = snapshot.classes.get(device.device_class)
+        if device_class is not None and not device_class.agent:
+            continue
+        shown = shown_now(tracked.presence)
+        room = rooms.setdefault(device.room, {})
+        school[shown] = school.get(shown, 0) + 1
+        room[shown] = room.get(shown, 0) + 1
+    return school, rooms
+
+
 def is_blind(snapshot: Snapshot, policy: Policy, now_ms: int) -> bool:
     """Whether Caretaker itself cannot see: without a broker or behind, or the school looks lost to it."""
     return snapshot.behind_s > policy.behind_s or blindness(snapshot, policy, now_ms) is not None
@@ -71,9 +130,19 @@ def lessons_ready(snapshot: Snapshot, rooms: Iterable[str], ratio: float) -> Les
 
     A room without a machine that a lesson needs is in neither number.
     """
-    found = [readiness(snapshot, room) for room in rooms]
-    counted = [(on, total) for on, total in found if total]
-    return Lessons(len(counted), sum(on >= ratio * total for on, total in counted))
+    counted = [(on, total) for on, total in ready(snapshot, rooms).values() if total]
+    return Lessons(len(counted), sum(is_enough(on, total, ratio) for on, total in counted))
+
+
+def ready(snapshot: Snapshot, rooms: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Of each of these rooms (ready, total) of the machines that a lesson there needs."""
+    found = readiness_by_room(snapshot)
+    return {room: found.get(room, (0, 0)) for room in rooms}
+
+
+def is_enough(on: int, total: int, ratio: float) -> bool:
+    """Whether a room with so many machines on is ready for its lesson."""
+    return on >= ratio * total
 
 
 def by_priority(incidents: Iterable[Incident]) -> tuple[dict[int, int], int]:
@@ -102,15 +171,21 @@ def fix_left_ms(incidents: Iterable[Incident], hours: ServiceClock | None, now_m
 
 def is_held(holds: Iterable[Hold], school: str, room: str, now_ms: int) -> bool:
     """Whether something keeps the whole room as it is: a hold, a freeze or maintenance, now."""
-    return any(
-        hold.kind != "silence"
-        and hold.school == school
-        and hold.room in (None, room)
-        and hold.device is None
-        and hold.device_class is None
-        and hold.from_ms <= now_ms < hold.until_ms
-        for hold in holds
-    )
+    return next(holding(holds, school, room, now_ms), None) is not None
+
+
+def holding(holds: Iterable[Hold], school: str, room: str, now_ms: int) -> Iterator[Hold]:
+    """What keeps the whole room as it is now."""
+    for hold in holds:
+        if (
+            hold.kind != "silence"
+            and hold.school == school
+            and hold.room in (None, room)
+            and hold.device is None
+            and hold.device_class is None
+            and hold.from_ms <= now_ms < hold.until_ms
+        ):
+            yield hold
 
 
 def counts(tally: Tally) -> Mapping[str, int]:

@@ -160,15 +160,20 @@ def relay_of(machines: Sequence[tuple[Device, Tracked]]) -> Address | None:
 
 def readiness(snapshot: Snapshot, room: str) -> tuple[int, int]:
     """(ready, total) of a room's machines: those that are on, of all that are no always-on class and no relay."""
-    ready = total = 0
+    return readiness_by_room(snapshot).get(room, (0, 0))
+
+
+def readiness_by_room(snapshot: Snapshot) -> dict[str, tuple[int, int]]:
+    """The same of every room that has such machines."""
+    found: dict[str, tuple[int, int]] = {}
     for device, tracked in snapshot.machines:
         device_class = snapshot.classes.get(device.device_class)
         always_on = device_class is not None and device_class.always_on
-        if device.room != room or always_on or Verb.WAKE in tracked.abilities:
+        if always_on or Verb.WAKE in tracked.abilities:
             continue
-        total += 1
-        ready += tracked.presence.state in ON_STATES
-    return ready, total
+        ready, total = found.get(device.room, (0, 0))
+        found[device.room] = (ready + (tracked.presence.state in ON_STATES), total + 1)
+    return found
 
 
 def _wanted(snapshot: WakeSnapshot, policy: Policy, now_ms: int) -> list[_Case]:

@@ -30,7 +30,7 @@ from caretaker_rules.alert_steps import run
 from caretaker_rules.alert_steps.digest import Seen
 from caretaker_rules.alert_steps.maintain import worked_on, works_on
 from caretaker_rules.alerting import Round
-from caretaker_rules.calendar import Booked, Free, booking, in_hours, zone_of
+from caretaker_rules.calendar import Booked, Booking, Free, booking, in_hours, zone_of
 from caretaker_rules.decisions import Snapshot
 from caretaker_rules.finders import View, find, find_own
 from caretaker_rules.findings import FindingKind, Subject
@@ -109,7 +109,7 @@ class Alerts:
         keep_ms = max([KEEP_CLOSED_MS, *(ms(level.reopen_within) for level in levels)])
         self._incidents = Follower(db, keep_ms, state.position(db, POINTS))
         self._clocks: dict[str, tuple[Timetable, ServiceClock]] = {}
-        self._bookings: dict[tuple[str, str], tuple[int, int, Booked | None]] = {}  # from when until when it is good
+        self._bookings: dict[tuple[str, str], tuple[int, int, Booking]] = {}  # from when until when it is good
         self._unpointed: list[tuple[int, Entry, Incident]] = []  # changes of which no point is known to be kept
         self._readiness: dict[tuple[str, str], tuple[int, tuple[int, int] | None]] = {}  # of which lesson, and what
         self._slices: dict[str, list[burn.Slice]] = {}
@@ -348,7 +348,12 @@ class Alerts:
 
     def lessons(self, school: School, timetable: Timetable, now_ms: int) -> dict[str, Booked]:
         """The lesson that each room has now; of a room of which nothing is known none."""
-        found: dict[str, Booked] = {}
+        answers = self.bookings(school, timetable, now_ms)
+        return {room: answer for room, answer in answers.items() if isinstance(answer, Booked)}
+
+    def bookings(self, school: School, timetable: Timetable, now_ms: int) -> dict[str, Booking]:
+        """What the calendar says of each room now; it is asked again when a lesson begins or ends, and now and then."""
+        found: dict[str, Booking] = {}
         for room in school.rooms:
             key = (school.name, room.name)
             known = self._bookings.get(key)
@@ -359,10 +364,8 @@ class Alerts:
                     until_ms = min(until_ms, answer.until_ms)
                 elif isinstance(answer, Free) and answer.next_ms is not None:
                     until_ms = min(until_ms, answer.next_ms)
-                known = (now_ms, until_ms, answer if isinstance(answer, Booked) else None)
-                self._bookings[key] = known
-            if known[2] is not None:
-                found[room.name] = known[2]
+                known = self._bookings[key] = (now_ms, until_ms, answer)
+            found[room.name] = known[2]
         return found
 
     def _ready(self, school: str, lessons: Mapping[str, Booked], now_ms: int) -> dict[str, tuple[int, int]]:

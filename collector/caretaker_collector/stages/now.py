@@ -16,7 +16,7 @@ from caretaker_contract.metrics import FieldValue
 from caretaker_rules import standing
 from caretaker_rules.decisions import Snapshot
 from caretaker_rules.policy import Policy
-from caretaker_rules.standing import Tally
+from caretaker_rules.standing import Stands, Tally
 
 log = structlog.get_logger()
 
@@ -38,10 +38,14 @@ class Now:
         self._failed: dict[str, str] = {}
         self.tallies: dict[str, Tally] = {}
         """Each school's devices by power state, as of its newest point."""
+        self.stands: dict[str, Stands] = {}
+        """How each school stands, as of the newest look at it: the same object for as long as nothing changes."""
+        self.looked_ms: dict[str, int] = {}
 
     async def run(self, batch: Batch) -> None:
         """Add the points that are due to the batch's writes."""
         for name, snapshot in batch.looked.items():
+            self._stand(snapshot, batch.now_ms)
             school_ms = batch.now_ms // SCHOOL_EVERY_MS * SCHOOL_EVERY_MS
             room_ms = batch.now_ms // ROOM_EVERY_MS * ROOM_EVERY_MS
             if self._schools.get(name) == school_ms:
@@ -55,6 +59,23 @@ class Now:
             self._schools[name], self._rooms[name] = school_ms, room_ms
             for point in points:
                 batch.writes.append(("INSERT INTO pending_points (point) VALUES (?)", (msgspec.msgpack.encode(point),)))
+
+    def _stand(self, snapshot: Snapshot, now_ms: int) -> None:
+        name = snapshot.school.name
+        try:
+            found = self.of(snapshot, now_ms)
+        except Exception as error:
+            self._fail(name, error)
+            return
+        if self.stands.get(name) != found:
+            self.stands[name] = found
+        self.looked_ms[name] = now_ms
+
+    def of(self, snapshot: Snapshot, now_ms: int) -> Stands:
+        """How a school stands, by what is known of it at this moment."""
+        school = snapshot.school
+        bookings = self._alerts.bookings(school, snapshot.timetable, now_ms)
+        return standing.stands(snapshot, bookings, self._policies.get(school.name, NO_POLICY), now_ms)
 
     def _fail(self, school: str, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"

@@ -95,8 +95,10 @@ class EstateView(Struct, frozen=True, kw_only=True):
     networks: list[tuple[str, str]]  # name, title
     incidents: list[IncidentLine]  # the least time left first; those that nobody promised a time for last
     schools: list[SchoolRow]
-    caretaker: list[Part]
+    caretaker: list[Part]  # empty for somebody who sees single schools only
     stopped: str  # the whole estate; "": not
+    looked_ms: int | None = None  # when the schools were last looked at; None: not yet since Caretaker was started
+    levels: bool = True  # whether a service level is agreed anywhere: without one no clock runs
 
 
 class RecordLine(Struct, frozen=True, kw_only=True):
@@ -150,6 +152,9 @@ class SchoolView(Struct, frozen=True, kw_only=True):
     records: list[RecordLine]
     unwakeable: list[Unwakeable]
     policy: str  # file and version of the policy in force; "": none
+    looked_ms: int | None = None  # when this school was last looked at; None: not yet since Caretaker was started
+    level: str = ""  # the service level of today, with "illustrative" where it is; "": none is agreed
+    wakes: bool = False  # whether its policy wakes anything
 
 
 class DecisionLine(Struct, frozen=True, kw_only=True):
@@ -174,6 +179,7 @@ class MachineRow(Struct, frozen=True, kw_only=True):
     asked: str  # a command that is under way, in words; "": none
     incident: int | None
     exempt: bool
+    agent: bool = True  # False: its class says nothing by itself (a switch), so it is in no bar
 
 
 class Spell(Struct, frozen=True):
@@ -220,7 +226,12 @@ class RoomView(Struct, frozen=True, kw_only=True):
     records: list[RecordLine]
     incidents: list[IncidentLine]
     unwakeable: list[Unwakeable]
-    stay_link: str | None  # path of its link page; None: links are off
+    stay_link: str | None  # path of its link page; None: links are off, or nobody has made one of this room
+    stay_links: bool = False  # whether links are on at all
+    recorded: bool = True  # False: nothing was recorded on this day, so strips say nothing
+    recorded_from_ms: int | None = None  # since when Caretaker has looked at all; None: it never has
+    lessons_unknown: str = ""  # why nobody knows the lessons of this day; "": they are known
+    policy: str = ""  # file and version of the policy in force; "": none, so nothing is decided here
 
 
 class ReasonLine(Struct, frozen=True):
@@ -255,6 +266,8 @@ class WhyView(Struct, frozen=True, kw_only=True):
     at_ms: int | None  # None: now
     checked_ms: int | None  # when the rules last ran
     told: list[Told]  # newest first; the first is in force at the time asked for
+    registered: bool = True
+    policy: str = ""  # file and version of the policy in force; "": none, so nothing is decided here
 
 
 class Reading(Struct, frozen=True, kw_only=True):
