@@ -149,6 +149,23 @@ METRICS: tuple[Metric, ...] = (
         ("total", "int", "count", "machines of the room, without always-on classes and relays"),
     ),
     *_rows(
+        "room_hour",  # a room and clock hour (class: room, device: all; time: its beginning), of the machines that
+        # people sit at: no always-on classes. The hours of a day add up to its device_day points.
+        ("machines", "int", "count", "machines behind the sums"),
+        ("in_use_s", "int", "s", "seconds in use, summed over the machines"),
+        ("seen_s", "int", "s", "seconds of which Caretaker knows, summed over the machines"),
+    ),
+    *_rows(
+        "room_use",  # a lesson or booking of a room (class: room, device: all; time: its beginning); beyond two hours
+        # it is cut into pieces of an hour
+        ("length_s", "int", "s", "how long it is"),
+        ("seats", "int", "count", "machines of the room, or fewer where the booking says so"),
+        ("used", "int", "count", "machines that were in use for a minute of it or more; at most `seats`"),
+        ("seen", "int", "count", "machines of which Caretaker knows for all of it; at most `seats`"),
+        ("in_use_s", "int", "s", "seconds in use within it, summed over the machines"),
+        ("whose", "str", "word", "host, partner or community"),
+    ),
+    *_rows(
         "incident",  # every change of an incident, as it was then (what it is about as tags; "all" where it is more)
         ("number", "int", "count", "as people call it: INC-12"),
         ("kind", "str", "word", "lost, link_down, room_not_ready and so on"),
@@ -265,7 +282,7 @@ for _metric in METRICS:
 
 OF_DEVICES = ("device", "transition", "device_day", "incident", "command")
 """Measurements with a series for each device."""
-OF_ROOMS = ("room_ready", "room_day", "room_now", "energy_day", "energy_month", "incident")
+OF_ROOMS = ("room_ready", "room_day", "room_now", "room_hour", "room_use", "energy_day", "energy_month", "incident")
 """Measurements with a series for each room."""
 OF_SCHOOLS = ("school_day", "school_now", "energy_day", "energy_month", "incident")
 """Measurements with a series for each school. Those of rules have one for each school and rule, the rest one of all."""

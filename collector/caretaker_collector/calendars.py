@@ -14,12 +14,12 @@ from typing import NamedTuple
 import structlog
 
 from caretaker_collector.files.faults import Fault, layout
-from caretaker_collector.files.ical import Event, read_calendar
+from caretaker_collector.files.ical import OWNERS, Event, Owners, read_calendar
 from caretaker_collector.files.timetable_files import read_days, read_lessons
 from caretaker_collector.pipeline import Batch
 from caretaker_rules.calendar import LOOK_AHEAD_DAYS, local, zone_of
-from caretaker_rules.model import Estate, Hold, School
-from caretaker_rules.timetable import NO_TIMETABLE, DayKind, Timetable
+from caretaker_rules.model import Estate, Hold, Room, School
+from caretaker_rules.timetable import NO_TIMETABLE, DayKind, Shared, Timetable
 
 log = structlog.get_logger()
 
@@ -84,6 +84,7 @@ def read_school(school: School, folder: Path, first: date, last: date) -> School
     kinds: dict[date, DayKind] = {}
     weeks: dict[date, str] = {}
     bookings: dict[str, list[tuple[int, int]]] = {}
+    shared: dict[str, list[Shared]] = {}
     events: list[Event] = []
     lessons = {}
     for written in school.calendars:
@@ -111,10 +112,12 @@ def read_school(school: School, folder: Path, first: date, last: date) -> School
     for event in events:
         for name in event.rooms:
             bookings.setdefault(name, []).append((event.from_ms, event.until_ms))
+            shared.setdefault(name, []).extend(_shared([event]))
     wrong_rooms = {}
     for room in school.rooms:
         if room.calendar:
-            read = read_calendar(folder / room.calendar, zone, first, last, {})
+            read = read_calendar(folder / room.calendar, zone, first, last, {}, _owners(room))
+            shared.setdefault(room.name, []).extend(_shared(read.events))
             bookings.setdefault(room.name, []).extend((event.from_ms, event.until_ms) for event in read.events)
             if read.faults:
                 wrong_rooms[room.name] = _reason(read.faults, folder)
@@ -131,8 +134,23 @@ def read_school(school: School, folder: Path, first: date, last: date) -> School
         lessons=lessons,
         bookings={room: _apart(spans) for room, spans in bookings.items()},
         freezes=_freezes(school.name, events),
+        shared={room: tuple(found) for room, found in shared.items() if found},
     )
     return SchoolRead(timetable, faults, notes)
+
+
+def _owners(room: Room) -> Owners:
+    """Whose a booking is by its category: as the room's settings say, beside the words that need none."""
+    return {**OWNERS, **{word.casefold(): share.whose for share in room.shared for word in share.categories}}
+
+
+def _shared(events: Iterable[Event]) -> list[Shared]:
+    """Bookings that are not plainly the host's."""
+    return [
+        Shared(event.from_ms, event.until_ms, event.whose, event.seats)
+        for event in events
+        if event.whose != "host" or event.seats is not None
+    ]
 
 
 def _ignored(path: Path, columns: list[str]) -> list[str]:

@@ -41,6 +41,8 @@ class DeviceClass(Written, frozen=True, kw_only=True):
     watts_asleep: Watts
     watts_off: Watts
     always_on: bool = False  # never switched by a rule: servers, switches
+    cost: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None  # pounds for one, where its register row says none
+    years: Annotated[float, Meta(gt=0, le=30)] | None = None  # it is meant to last, likewise
     agent: bool = True  # false: it says nothing by itself, so nothing is owed of it (a switch that others are behind)
     source: str = ""
 
@@ -68,6 +70,21 @@ class Term(Written, frozen=True, kw_only=True):
     ends: date
 
 
+Whose = Literal["host", "partner", "community"]
+"""Who uses a shared room: the school that it belongs to, another school, or anybody else."""
+
+
+class Share(Written, frozen=True, kw_only=True):
+    """Which lessons and bookings of a shared room are another school's, or the community's; all others are the host's.
+
+    A booking is known by a category of its calendar (capitals do not matter), a weekly lesson by its hours.
+    """
+
+    whose: Whose
+    hours: list[TimeSpan] = field(default_factory=list)
+    categories: list[Annotated[str, Meta(min_length=1)]] = field(default_factory=list)
+
+
 class Room(Written, frozen=True, kw_only=True):
     """A room and its weekly lessons in term time (local time). No lessons given means: unknown, so always booked.
 
@@ -78,6 +95,7 @@ class Room(Written, frozen=True, kw_only=True):
     title: str = ""
     lessons: list[TimeSpan] | None = None  # [] says: never booked
     calendar: str = ""  # iCalendar file of the room's bookings, relative to this file
+    shared: list[Share] = field(default_factory=list)  # [] says: the host's alone
 
 
 class LevelChange(Written, frozen=True, kw_only=True):
@@ -85,6 +103,50 @@ class LevelChange(Written, frozen=True, kw_only=True):
 
     level: Name
     starts: date
+
+
+class Declared(Written, frozen=True, kw_only=True):
+    """A fact that Caretaker does not measure, as somebody stated it on a day. `by` is a role, never a person's name."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=500)]
+    on: date
+    by: Annotated[str, Meta(min_length=1, max_length=80)]
+
+
+class DeclaredFacts(Written, frozen=True, kw_only=True):
+    """What a school has stated of itself; what is not given is not known."""
+
+    backup: Declared | None = None
+    ups_minutes: Declared | None = None
+    patching: Declared | None = None
+    operating_systems: Declared | None = None
+    broadband: Declared | None = None
+
+
+class Readers(Written, frozen=True, kw_only=True):
+    """Who gets the review by mail: addresses by role, never by name."""
+
+    role: Annotated[str, Meta(min_length=1, max_length=80)]
+    addresses: Annotated[
+        list[Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$", description="a mail address")]], Meta(min_length=1)
+    ]
+
+
+class ReviewSettings(Written, frozen=True, kw_only=True):
+    """What the monthly review of a school needs beside what is recorded. Nothing has to be given."""
+
+    readers: list[Readers] = field(default_factory=list)
+    kpi: str = ""  # CSV of learning-platform indicators: date,indicator,value; relative to this file
+    access_log: str = ""  # or the platform's access log (combined format); only counts per day are kept
+    hosts: bool = True  # false: this school asks not to host, or chair, the meeting
+
+
+class Support(Written, frozen=True, kw_only=True):
+    """Until when the makers of an operating system support it."""
+
+    system: Annotated[str, Meta(min_length=1)]  # how the name begins that its agent tells: "Windows 10"
+    ends: date
+    source: str
 
 
 class School(Written, frozen=True, kw_only=True):
@@ -108,6 +170,10 @@ class School(Written, frozen=True, kw_only=True):
     rooms: list[Room] = field(default_factory=list)
     devices: str = ""  # CSV asset register, relative to this file
     policy: str = ""  # policy file, relative to this file; "" means: no rule runs here
+    pupils: Annotated[int, Meta(ge=1, le=100_000)] | None = None  # on roll; None: no ratio to computers is shown
+    share_figures: bool = False  # true: other schools of the network may see this one's figures with its name
+    review: ReviewSettings = ReviewSettings()
+    declared: DeclaredFacts = DeclaredFacts()
 
 
 class Network(Written, frozen=True, kw_only=True):
@@ -127,10 +193,11 @@ class EstateFile(Written, frozen=True, kw_only=True):
     classes: list[DeviceClass]
     tariffs: list[Tariff] = field(default_factory=list)
     carbon: list[CarbonFactor] = field(default_factory=list)
+    support: list[Support] = field(default_factory=list)
 
 
 class Device(Struct, frozen=True, kw_only=True):
-    """One row of an asset register: columns device, room, class, mac, tags (space-separated), behind."""
+    """One row of an asset register: device, room, class, mac, tags (space-separated), behind, bought, cost, years."""
 
     school: Name
     name: Name
@@ -139,6 +206,9 @@ class Device(Struct, frozen=True, kw_only=True):
     mac: Mac | None = None
     tags: tuple[str, ...] = ()
     behind: Name | None = None  # the device of the same school that it depends on: its switch, or its server
+    bought: date | None = None
+    cost: float | None = None  # pounds; None: its class may say
+    years: float | None = None  # it is meant to last; None: its class may say
 
     @property
     def address(self) -> Address:
@@ -160,6 +230,7 @@ class Estate(Struct, frozen=True, kw_only=True):
     devices: dict[Address, Device]
     tariffs: tuple[Tariff, ...] = ()
     carbon: tuple[CarbonFactor, ...] = ()
+    support: tuple[Support, ...] = ()
     service: "ServiceFile | None" = None  # None: no service level is agreed, so nothing is owed
 
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from caretaker_rules.model import Hold, Room, School
+from caretaker_rules.model import Hold, Room, School, Whose
 
 
 class DayKind(StrEnum):
@@ -38,6 +38,15 @@ class Lesson(Struct, frozen=True):
     week: str = ""
 
 
+class Shared(Struct, frozen=True, order=True):
+    """A booking of a room's calendar that says whose it is, or for how many seats (None: all of them)."""
+
+    from_ms: int
+    until_ms: int
+    whose: Whose = "host"
+    seats: int | None = None
+
+
 class Timetable(Struct, frozen=True, kw_only=True):
     """One school's days, lessons and bookings out of its files, for the days `first_day` to `last_day`.
 
@@ -55,6 +64,7 @@ class Timetable(Struct, frozen=True, kw_only=True):
     lessons: Mapping[str, tuple[Lesson, ...]] = field(default_factory=dict)  # by room
     bookings: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)  # UTC ms, sorted, apart
     freezes: tuple[Hold, ...] = ()  # exams
+    shared: Mapping[str, tuple[Shared, ...]] = field(default_factory=dict)  # by room; only for figures of use
 
     def covers(self, day: date) -> bool:
         """Whether the calendars were worked out for this day."""

@@ -72,6 +72,6 @@ def test_checking_tells_how_many_series_the_estate_will_make(tmp_path: Path) -> 
     (tmp_path / "estate.toml").write_text(text.replace("ends = 2026-12-18\n", ""))
     (note,) = check_files([tmp_path / "estate.toml"]).notes
     assert note.endswith(
-        "2 schools, 1 room, 2 devices; InfluxDB series at most 28 (2 x 5 of devices, 1 x 6 of rooms, 2 x 5 of schools, "
+        "2 schools, 1 room, 2 devices; InfluxDB series at most 30 (2 x 5 of devices, 1 x 8 of rooms, 2 x 5 of schools, "
         "2 of Caretaker), and 2 for each rule of a school"
     )

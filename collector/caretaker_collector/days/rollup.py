@@ -8,7 +8,8 @@ and a first reading that closes such a gap makes the days in between due again.
 
 Of a school with a service level the day also says what was owed and whether it was there (`owed.py`). Such a day
 is computed once it is over even when nothing was heard on it, and a month that was stated is revised when it comes
-out otherwise (`sla/book.py`). What was used and avoided on a day that is over follows from it (`energy.py`).
+out otherwise (`sla/book.py`). What was used and avoided on a day that is over follows from it (`energy.py`); how rooms
+were used, hour by hour and lesson by lesson, goes with it (`use.py`).
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from caretaker_collector.days import energy as energy_days
 from caretaker_collector.days.owed import OwedDays, tags_of
 from caretaker_collector.days.service_calendar import ServiceCalendars
 from caretaker_collector.days.sums import ready_of, sums_of
+from caretaker_collector.days.use import UseDay
 from caretaker_collector.points import READING, clock_error_ms, tags, whole
 from caretaker_collector.receiver import repeating
 from caretaker_collector.sla.book import SlaBook
@@ -89,9 +91,9 @@ class DayRollup:
         self._estate = estate
         self._recorder = recorder
         self._clock = clock
-        calendars = ServiceCalendars(estate, folder)
-        self._owed = OwedDays(db, estate, calendars)
-        self.book = SlaBook(db, store, estate, calendars)
+        self._calendars = ServiceCalendars(estate, folder)
+        self._owed = OwedDays(db, estate, self._calendars)
+        self.book = SlaBook(db, store, estate, self._calendars)
 
     async def run(self) -> None:
         """Until cancelled. A store that is down leaves the marks where they are."""
@@ -139,6 +141,7 @@ class DayRollup:
         devices = by_device.keys() | {a.device for a in self._estate.devices if a.school == school}
         today = local(now_ms, zone).date()
         owed = await self._owed.begin(self._store, school, day, start_ms, until_ms)
+        use = await self._use(school, day, start_ms, until_ms)
         points: list[Point] = []
         for count, device in enumerate(sorted(devices)):
             if count % 50 == 49:
@@ -153,6 +156,7 @@ class DayRollup:
                 point = self._point(labels, start_ms, around, until_ms)
                 if owed is not None and served is not None:
                     point.fields.update(owed.fields(served, around))
+                use.add(point, around)
                 points.append(point)
         if owed is not None:
             self._owed.keep(owed)
@@ -161,11 +165,17 @@ class DayRollup:
             energy_days.mark(self._db, school, day, now_ms)
         used = energy_days.used_points(self._estate, school, day, points)
         sums = sums_of(points, ready_of(self._db, school, start_ms, end_ms))
-        refused = await self._store.write([*points, *sums, *used])
+        rooms = use.points(await self._store.read("room_use", start_ms, end_ms, school=school))
+        refused = await self._store.write([*points, *sums, *used, *rooms])
         for point, reason in refused:
             log.warning("the store refuses a day", tags=point.tags, reason=reason)
         if owed is not None:
             self._owed.amend(owed, points)
+
+    async def _use(self, school: str, day: date, start_ms: int, until_ms: int) -> UseDay:
+        known = self._estate.schools.get(school)
+        calendar = await self._calendars.around(known, day) if known is not None else None
+        return UseDay(self._estate, school, calendar, day, start_ms, until_ms)
 
     def _zone(self, school: str) -> ZoneInfo:
         known = self._estate.schools.get(school)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from zoneinfo import available_timezones
 
 from caretaker_collector.files.faults import Fault, choose, found_at, show_value
+from caretaker_collector.files.indicators import read_indicators
 from caretaker_collector.files.register import Register, read_register
 from caretaker_collector.files.service_file import ServiceText, check_schools, read_service
 from caretaker_collector.files.toml_file import TomlFile
@@ -17,7 +18,7 @@ from caretaker_collector.files.toml_lines import KeyPath
 from caretaker_collector.files.written_hours import check_period, check_spans
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.topics import Address
-from caretaker_rules.model import Device, Estate, EstateFile, School
+from caretaker_rules.model import Device, Estate, EstateFile, Room, School
 
 
 class Joined(NamedTuple):
@@ -67,6 +68,7 @@ def join(file: TomlFile, written: EstateFile) -> Joined:
         devices=devices,
         tariffs=tuple(written.tariffs),
         carbon=tuple(written.carbon),
+        support=tuple(written.support),
         service=service.service if service is not None else None,
     )
     return Joined(estate, registers, policies, service)
@@ -198,10 +200,12 @@ def _check_school(file: TomlFile, key: KeyPath, school: School, networks: list[s
     if school.time_zone not in zones:
         file.fault((*key, "time_zone"), choose(school.time_zone, sorted(zones), "time zone"), school.time_zone)
     check_spans(file, (*key, "service_hours"), school.service_hours)
+    _check_review(file, key, school)
     for name, hours in school.periods.items():
         check_period(file, (*key, "periods", name), hours)
     for number, room in enumerate(school.rooms):
         check_spans(file, (*key, "rooms", number, "lessons"), room.lessons or [])
+        _check_shared(file, (*key, "rooms", number, "shared"), room)
     before: date | None = None
     for number, term in enumerate(school.terms):
         place = (*key, "terms", number)
@@ -213,6 +217,27 @@ def _check_school(file: TomlFile, key: KeyPath, school: School, networks: list[s
             )
             file.fault((*place, "starts"), wrong, term.starts)
         before = max(term.ends, before or term.ends)
+
+
+def _check_shared(file: TomlFile, key: KeyPath, room: Room) -> None:
+    """A share has to say which lessons or bookings it means, and a category needs a calendar to stand in."""
+    for number, share in enumerate(room.shared):
+        check_spans(file, (*key, number, "hours"), share.hours)
+        if not share.hours and not share.categories:
+            file.fault((*key, number), 'says nothing: add hours = ["tue 15:30-17:00"] or categories = ["..."]')
+
+
+def _check_review(file: TomlFile, key: KeyPath, school: School) -> None:
+    """Files of a review have to be there and be read whole; a school has one source of indicators."""
+    review = school.review
+    for name, written in (("kpi", review.kpi), ("access_log", review.access_log)):
+        if written and not (path := file.path.parent / written).is_file():
+            file.fault((*key, "review", name), f"no such file{found_at(path, written)}", written)
+        elif written and name == "kpi":
+            file.faults.extend(read_indicators(file.path.parent / written).faults)
+    if review.kpi and review.access_log:
+        wrong = "beside kpi: keep one of them, or the same days would count twice"
+        file.fault((*key, "review", "access_log"), wrong, review.access_log)
 
 
 def _check_dates(file: TomlFile, written: EstateFile) -> None:

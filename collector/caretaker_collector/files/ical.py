@@ -19,6 +19,7 @@ from caretaker_collector.files.faults import Fault
 from caretaker_collector.files.toml_file import read_text
 from caretaker_contract.errors import ConfigError
 from caretaker_rules.calendar import local, midnight_ms
+from caretaker_rules.model import Whose
 from caretaker_rules.timetable import DayKind
 
 Words = Mapping[str, tuple[str, ...]]
@@ -43,6 +44,17 @@ _KINDS = (
         ),
     ),
 )
+_SEATS = re.compile(r"(\d{1,4}) seats?")
+Owners = Mapping[str, Whose]
+"""Whose a booking is, by every category (in lower case) that says so."""
+OWNERS: Owners = {
+    "host": "host",
+    "partner": "partner",
+    "partners": "partner",
+    "partner school": "partner",
+    "community": "community",
+}
+"""Categories that need no setting."""
 _EXAM = re.compile(r"\b(?:exams?|examinations?)\b")
 
 
@@ -54,6 +66,8 @@ class Event(NamedTuple):
     kind: DayKind | None = None  # an all-day event that says what kind of day it is
     exam: bool = False
     rooms: tuple[str, ...] = ()  # rooms of ours that its place names
+    whose: Whose = "host"  # by its categories
+    seats: int | None = None  # by a category such as "12 seats"; None: all of the room
 
 
 class CalendarRead(NamedTuple):
@@ -71,7 +85,9 @@ class _Fault(Exception):
         self.line, self.subject, self.wrong = line, subject, wrong
 
 
-def read_calendar(path: Path, zone: tzinfo, first: date, last: date, rooms: Words) -> CalendarRead:
+def read_calendar(
+    path: Path, zone: tzinfo, first: date, last: date, rooms: Words, owners: Owners = OWNERS
+) -> CalendarRead:
     """The occurrences that touch the local days `first` to `last`, in order of time. Nothing is raised.
 
     Floating times are `zone`'s. An event whose place names some of `rooms` is about them.
@@ -83,10 +99,10 @@ def read_calendar(path: Path, zone: tzinfo, first: date, last: date, rooms: Word
     try:
         lines = list(_event_lines(text))
         calendar = _parse(text, lines)
-        events = [_event(found, zone, rooms) for found in _occurrences(calendar, lines, first, last)]
+        events = [_event(found, zone, rooms, owners) for found in _occurrences(calendar, lines, first, last)]
     except _Fault as fault:
         return CalendarRead([], [Fault(path, fault.line, fault.subject, fault.wrong)])
-    return CalendarRead(sorted(event for event in events if event is not None), [])
+    return CalendarRead(sorted((event for event in events if event is not None), key=lambda event: event[:2]), [])
 
 
 def _event_lines(text: str) -> Iterator[dict[str, int]]:
@@ -197,7 +213,7 @@ def _occurrences(calendar: Any, lines: list[dict[str, int]], first: date, last: 
         raise _Fault(0, "", f"its recurrences cannot be worked out ({type(whole).__name__})") from None
 
 
-def _event(found: Any, zone: tzinfo, rooms: Words) -> Event | None:
+def _event(found: Any, zone: tzinfo, rooms: Words, owners: Owners) -> Event | None:
     """An occurrence as an interval; None when it was cancelled."""
     if str(found.get("STATUS", "")).upper() == "CANCELLED":
         return None
@@ -218,6 +234,8 @@ def _event(found: Any, zone: tzinfo, rooms: Words) -> Event | None:
         else None,
         any(_EXAM.search(word) for word in words),
         _rooms_of(_plain(found.get("LOCATION")), rooms),
+        next((owners[word] for word in words[1:] if word in owners), "host"),
+        next((int(said[1]) for word in words[1:] if (said := _SEATS.fullmatch(word))), None),
     )
 
 

@@ -1,10 +1,11 @@
 """A school's asset register: a CSV file with a line for each device.
 
-    device,room,class,mac,tags,behind
-    ict1-07,ict1,thin_client,00:1b:63:84:45:e6,exempt,switch-2
+    device,room,class,mac,tags,behind,bought,cost,years
+    ict1-07,ict1,thin_client,00:1b:63:84:45:e6,exempt,switch-2,2023-08-01,310,5
 
 `behind` names the device of the same school that this one depends on, its switch or its server: when that one fails, it
-is one incident, and not one for each machine.
+is one incident, and not one for each machine. `bought` (a date), `cost` (pounds) and `years` (it is meant to last) are
+for the monthly review; where a row has no cost or years, its class may have them.
 
 The file comes out of spreadsheets and other people's tools, so what is harmless is tolerated: a byte order mark,
 semicolons or tabs, Windows line ends, capitals in headings, classes, tags and MAC addresses, MAC addresses with
@@ -15,6 +16,7 @@ invariant I10).
 import csv
 import io
 import re
+from datetime import date, datetime
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple
@@ -25,8 +27,10 @@ from caretaker_contract.topics import is_name
 from caretaker_rules.model import Device
 
 NEEDED = ("device", "room", "class")
-COLUMNS = (*NEEDED, "mac", "tags", "behind")
+COLUMNS = (*NEEDED, "mac", "tags", "behind", "bought", "cost", "years")
+MOST_COST, MOST_YEARS = 1_000_000.0, 30.0
 _TAG_BREAK = re.compile(r"[\s,;|]+")
+_DATE_FORMS = ("%Y-%m-%d", "%d/%m/%Y")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
@@ -124,6 +128,15 @@ def _device(school: str, given: dict[str, str]) -> tuple[Device | None, list[tup
     mac, wrong = _mac(given.get("mac", ""))
     if wrong:
         faults.append((f'mac "{given.get("mac", "")}"', wrong))
+    bought, wrong = _day(given.get("bought", ""))
+    if wrong:
+        faults.append((f'bought "{given.get("bought", "")}"', wrong))
+    cost, wrong = _number(given.get("cost", ""), 0.0, MOST_COST, "pounds, such as 310 or 310.50")
+    if wrong:
+        faults.append((f'cost "{given.get("cost", "")}"', wrong))
+    years, wrong = _number(given.get("years", ""), 0.5, MOST_YEARS, "years, such as 5")
+    if wrong:
+        faults.append((f'years "{given.get("years", "")}"', wrong))
     if faults:
         return None, faults
     tags = tuple(intern(tag) for tag in _TAG_BREAK.split(given.get("tags", "").lower()) if tag)
@@ -135,7 +148,34 @@ def _device(school: str, given: dict[str, str]) -> tuple[Device | None, list[tup
         mac=mac,
         tags=tags,
         behind=intern(behind) if behind else None,
+        bought=bought,
+        cost=cost,
+        years=years,
     ), []
+
+
+def _day(written: str) -> tuple[date | None, str]:
+    """A date, None where none is given, and what is wrong with it."""
+    if not written:
+        return None, ""
+    for form in _DATE_FORMS:
+        try:
+            return datetime.strptime(written, form).date(), ""  # noqa: DTZ007  # a day has no zone
+        except ValueError:
+            continue
+    return None, "not a date; write it as 2023-08-01"
+
+
+def _number(written: str, least: float, most: float, what: str) -> tuple[float | None, str]:
+    """A figure, None where none is given, and what is wrong with it. A pound sign and commas do no harm."""
+    text = written.lstrip("£").replace(",", "").strip()
+    if not text:
+        return None, ""
+    try:
+        value = float(text)
+    except ValueError:
+        return None, f"not a number of {what}"
+    return (value, "") if least <= value <= most else (None, f"must lie between {least:g} and {most:,.0f} {what}")
 
 
 def _name_fault(name: str) -> str:

@@ -53,7 +53,7 @@ class History(Struct, frozen=True, kw_only=True):
     seed: int
     schools: list[str]
     devices: int
-    version: int = 5  # of what is filled in: an older past is made anew
+    version: int = 6  # of what is filled in: an older past is made anew
     messages: int = 0
     incidents: int = 0
 

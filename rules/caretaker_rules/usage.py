@@ -1,0 +1,203 @@
+"""How rooms are used: machine time in use by hour, seats used of seats booked, whose bookings they were, and trends.
+
+Everything comes from the meters (rollup.py), so the hours of a day add up to its seconds in use, to the second.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta, tzinfo
+from itertools import pairwise
+
+from msgspec import Struct
+
+from caretaker_rules.calendar import in_hours, local
+from caretaker_rules.intervals import Span, both, union, without
+from caretaker_rules.model import Room, Whose
+from caretaker_rules.rollup import Reading, Totals, in_order, rising, totals
+from caretaker_rules.timetable import Shared
+
+HOUR_MS = 3_600_000
+LONGEST_LESSON_MS = 2 * HOUR_MS
+"""A booking beyond this is looked at hour by hour: of a whole day's booking every seat is used at some time."""
+USED_S = 60
+"""A seat counts as used when its machine was in use for so long: waking a machine by accident is no use."""
+
+
+class Hour(Struct, frozen=True):
+    """One clock hour of one machine. `seen_s`: of which Caretaker knows."""
+
+    from_ms: int
+    in_use_s: int
+    seen_s: int
+
+
+class Piece(Struct, frozen=True):
+    """A lesson or booking, or an hour of a long one. `seats` None: all machines of the room."""
+
+    from_ms: int
+    until_ms: int
+    whose: Whose = "host"
+    seats: int | None = None
+
+
+class Chain:
+    """The readings of one machine, put in order once, for totals of many short spans."""
+
+    def __init__(self, readings: Iterable[Reading]) -> None:
+        self._chain = rising(in_order(readings))
+        self._times_ms = [reading.at_ms for reading in self._chain]
+
+    def totals(self, start_ms: int, end_ms: int) -> Totals:
+        """As `rollup.totals` of all of them, from those within the span and the neighbour on either side."""
+        first = max(0, bisect_left(self._times_ms, start_ms) - 1)
+        last = bisect_right(self._times_ms, end_ms) + 1
+        return totals(self._chain[first:last], start_ms, end_ms)
+
+
+def hours(chain: Chain, start_ms: int, until_ms: int, in_use_s: int) -> list[Hour]:
+    """The clock hours from local midnight on, with `in_use_s` of the whole span shared out to the second.
+
+    The last one ends at `until_ms` (the day under way).
+    """
+    edges = [*range(start_ms, until_ms, HOUR_MS), until_ms]
+    found = [chain.totals(begin, end) for begin, end in pairwise(edges)]
+    together_s = sum(each.in_use_s for each in found)
+    ratio = in_use_s / together_s if together_s else 0.0  # each hour was rounded by itself
+    shared, running_s, given_s = [], 0, 0
+    for begin, each in zip(edges, found, strict=False):
+        running_s += each.in_use_s
+        until_here_s = round(running_s * ratio)
+        length_s = each.in_use_s + each.idle_s + each.asleep_s + each.off_s + each.blind_s
+        shared.append(Hour(begin, until_here_s - given_s, length_s - each.blind_s))
+        given_s = until_here_s
+    return shared
+
+
+def pieces(lessons: Sequence[Span], room: Room, shared: Iterable[Shared], zone: tzinfo) -> list[Piece]:
+    """Lessons and bookings in order, cut where they change hands, long ones into hours.
+
+    What a calendar's category names comes first, then the hours that the room's settings name; all else is the host's.
+    """
+    rest = union(lessons)
+    found: list[Piece] = []
+    for each in sorted(shared, key=lambda one: (one.from_ms, one.until_ms)):
+        own = both(rest, [(each.from_ms, each.until_ms)])
+        if each.whose == "host" and each.seats is None:
+            continue
+        found += [Piece(begin, end, each.whose, each.seats) for begin, end in own]
+        rest = without(rest, [(each.from_ms, each.until_ms)])
+    for share in room.shared:
+        if share.hours:
+            kept: list[Span] = []
+            for span in rest:
+                for begin, end in _within(span, share.hours, zone):
+                    found.append(Piece(begin, end, share.whose))
+                    kept.append((begin, end))
+            rest = without(rest, union(kept))
+    found += [Piece(begin, end) for begin, end in rest]
+    return [short for piece in sorted(found, key=lambda one: one.from_ms) for short in _short(piece)]
+
+
+def _within(span: Span, hours: Sequence[str], zone: tzinfo) -> list[Span]:
+    """The part of a span that lies within weekly hours, looked at every five minutes: lessons begin on such."""
+    step_ms = 300_000
+    return union(
+        (at_ms, min(at_ms + step_ms, span[1]))
+        for at_ms in range(span[0], span[1], step_ms)
+        if in_hours(hours, at_ms, zone)
+    )
+
+
+def _short(piece: Piece) -> list[Piece]:
+    if piece.until_ms - piece.from_ms <= LONGEST_LESSON_MS:
+        return [piece]
+    edges = [*range(piece.from_ms, piece.until_ms, HOUR_MS), piece.until_ms]
+    return [Piece(begin, end, piece.whose, piece.seats) for begin, end in pairwise(edges)]
+
+
+class Seats(Struct, frozen=True):
+    """A piece with what was used of it. `seen`: seats of which Caretaker knows for all of it."""
+
+    piece: Piece
+    seats: int
+    used: int
+    seen: int
+    in_use_s: int
+
+
+def seats_of(piece: Piece, machines: Sequence[Totals]) -> Seats:
+    """What the machines of the room did during a piece. A booking of fewer seats has no more used than booked."""
+    seats = len(machines) if piece.seats is None else min(piece.seats, len(machines))
+    used = sum(each.in_use_s >= USED_S for each in machines)
+    seen = sum(each.in_use_s >= USED_S or not each.blind_s for each in machines)
+    return Seats(piece, seats, min(used, seats), min(seen, seats), sum(each.in_use_s for each in machines))
+
+
+class Cell(Struct, frozen=True):
+    """An hour of the week in a room. `share` None: Caretaker has seen none of it."""
+
+    in_use_s: int = 0
+    seen_s: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Machine time in use of machine time seen, 0-1."""
+        return self.in_use_s / self.seen_s if self.seen_s else None
+
+
+def heat(hours_of: Iterable[tuple[int, int, int]], zone: tzinfo) -> dict[tuple[int, int], Cell]:
+    """Hours (time, in_use_s, seen_s) summed by weekday (0: Monday) and hour on the wall."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for at_ms, in_use_s, seen_s in hours_of:
+        moment = local(at_ms, zone)
+        cell = found.setdefault((moment.weekday(), moment.hour), [0, 0])
+        cell[0] += in_use_s
+        cell[1] += seen_s
+    return {key: Cell(*sums) for key, sums in found.items()}
+
+
+class Trend(Struct, frozen=True, kw_only=True):
+    """How an indicator moved over three months: a straight line (least squares) through the daily mean of each month.
+
+    `percent`: from the line's beginning to its end, of its beginning; None: too little is known, `why_not` says what.
+    """
+
+    means: tuple[tuple[str, float | None], ...]  # month, mean of the days that have a value
+    percent: float | None
+    why_not: str = ""
+
+
+def trend(days: Mapping[date, float], last: date, months: int = 3) -> Trend:
+    """The trend of daily values over the months that end with the one of `last`; days after `last` are left out.
+
+    A month counts by its mean a day, so a month with more school days does not look busier.
+    """
+    names = [_month(last, back) for back in range(months - 1, -1, -1)]
+    means: list[tuple[str, float | None]] = []
+    for name in names:
+        values = [value for day, value in days.items() if f"{day:%Y-%m}" == name and day <= last]
+        means.append((name, sum(values) / len(values) if values else None))
+    known = [(float(number), mean) for number, (_, mean) in enumerate(means) if mean is not None]
+    if len(known) < months:
+        lacking = ", ".join(name for name, mean in means if mean is None)
+        return Trend(means=tuple(means), percent=None, why_not=f"no values for {lacking}")
+    slope, start = line(known)
+    if start <= 0:
+        return Trend(means=tuple(means), percent=None, why_not="it began at nought, of which nothing is a share")
+    return Trend(means=tuple(means), percent=slope * (months - 1) / start * 100)
+
+
+def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Slope, and value at 0, of the straight line nearest to the points (least squares). Needs two of different x."""
+    middle = sum(x for x, _ in points) / len(points)
+    mean = sum(y for _, y in points) / len(points)
+    spread = sum((x - middle) ** 2 for x, _ in points)
+    slope = sum((x - middle) * (y - mean) for x, y in points) / spread
+    return slope, mean - slope * middle
+
+
+def _month(day: date, back: int) -> str:
+    first = day.replace(day=1)
+    for _ in range(back):
+        first = (first - timedelta(days=1)).replace(day=1)
+    return f"{first:%Y-%m}"
