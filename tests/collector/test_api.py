@@ -23,6 +23,7 @@ from caretaker_collector.api.routes import Api, clocks_by, refused_by_router
 from caretaker_collector.files.service_file import load_service
 from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.settings import load_estate
+from caretaker_dashboards.desk import rates
 from caretaker_rules.incidents import Action, Entry
 from caretaker_rules.model import School
 from caretaker_rules.service_hours import ServiceClock
@@ -465,7 +466,7 @@ def test_a_rate_refills_and_forgets_the_longest_unused(monkeypatch: pytest.Monke
     assert [buckets.take("a", 0) for _ in range(4)] == [0, 0, 0, 1]
     assert buckets.take("a", 1) == 0 and buckets.take("a", 1) == 1
     assert buckets.take("b", 1) == 0
-    monkeypatch.setattr(api_guard, "MOST_BUCKETS", 2)
+    monkeypatch.setattr(rates, "MOST_KEYS", 2)
     for key in "cde":
         buckets.take(key, 1)
     assert len(buckets._left) <= 2

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from caretaker_collector.api import tokens
 from caretaker_collector.api.tokens import Token
 from caretaker_collector.api.types import Problem
+from caretaker_dashboards.desk.rates import Buckets
 
 LARGEST_BODY = 65_536
 BODY_WITHIN_S = 20.0
@@ -21,7 +22,6 @@ BURST, PER_SECOND = 60, 10
 """Requests of a token: so many at once, and so many a second in the long run."""
 WRONG_BURST, WRONG_PER_SECOND = 20, 0.2
 """Wrong tokens from an address."""
-MOST_BUCKETS = 10_000
 
 B = TypeVar("B", bound=Struct)
 
@@ -50,24 +50,6 @@ SAFE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A result as JSON."""
     return Response(msgspec.json.encode(value), status, {**(headers or {}), **SAFE}, media_type="application/json")
-
-
-class Buckets:
-    """So many at once and so many a second, for each key."""
-
-    def __init__(self, burst: float, per_second: float) -> None:
-        self._burst, self._per_second = burst, per_second
-        self._left: dict[str, tuple[float, float]] = {}
-
-    def take(self, key: str, now_s: float, cost: float = 1.0) -> float:
-        """0 when it may be, else after how many seconds it may."""
-        left, at_s = self._left.pop(key, (self._burst, now_s))
-        left = min(self._burst, left + max(0.0, now_s - at_s) * self._per_second)
-        wait_s = 0.0 if left >= 1.0 else (1.0 - left) / self._per_second
-        if len(self._left) >= MOST_BUCKETS:
-            self._left.pop(next(iter(self._left)))  # the one that was used the longest ago
-        self._left[key] = (left - cost if not wait_s else left, now_s)
-        return wait_s
 
 
 class Guard:

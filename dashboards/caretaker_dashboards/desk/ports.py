@@ -123,7 +123,10 @@ class Viewer(Struct, frozen=True, kw_only=True):
     role: str
     title: str  # how the page names them
     csrf: str
-    expires_ms: int
+    expires_ms: int  # by the world's clock, also where the collector lives on a faster one
+    by_header: bool = False  # a trusted proxy says so; the session is worth nothing without it
+    must_change: bool = False  # the password was somebody else's choice: nothing goes before another one
+    break_glass: bool = False  # the account for the day on which nothing else works
 
 
 class SignedIn(Struct, frozen=True, kw_only=True):
@@ -152,7 +155,7 @@ class Accounts(Protocol):
         """Somebody whom a trusted proxy has signed in."""
         ...
 
-    def viewer(self, cookie: str) -> Viewer | None:
+    def viewer(self, cookie: str, used: bool = True) -> Viewer | None:
         """Who a cookie stands for; None: nobody, or not any more. Using a session keeps it from going stale."""
         ...
 
