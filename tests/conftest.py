@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from boards_world import BoardsWorld, play
+from browser import OpenWindow, chromium, windows
 from servers import Influx, Mosquitto, influxd, mosquitto
 
 
@@ -53,3 +55,17 @@ def own_influx() -> Iterator[Influx]:
 def boards_world(shared_influx: Influx, tmp_path_factory: pytest.TempPathFactory) -> BoardsWorld:
     """Some days of the demo in a bucket of the shared InfluxDB: ask it, and write nothing to it (takes 20 s, once)."""
     return play(tmp_path_factory.mktemp("boards"), shared_influx.fresh_bucket())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, once for a file of tests. They cannot be `async def`: playwright's own event loop is in the way."""
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def open_window(browser: Browser) -> Iterator[OpenWindow]:
+    """Opens pages that fail the test at its end when anything went wrong in them: see browser.py."""
+    with windows(browser) as opener:
+        yield opener
