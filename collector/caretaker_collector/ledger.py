@@ -207,17 +207,7 @@ class Ledger:
 
     def can_still_switch(self, now_ms: int) -> list[tuple[LedgerCommand, str]]:
         """Commands of rules and people that a machine may yet carry out, each with its status."""
-        rows = self._db.execute(
-            "SELECT body, status, verb FROM commands "
-            "WHERE expires_ms > ? AND status IN ('decided', 'sending', 'sent', 'received', 'warned')",
-            (now_ms - LONGEST_WARNING_MS,),
-        )
-        found = [
-            (msgspec.json.decode(body, type=LedgerCommand), status)
-            for body, status, verb in rows
-            if verb in POWER_VERBS
-        ]
-        return [entry for entry in found if entry[0].command.expires_ms + entry[0].command.warn_s * 1000 > now_ms]
+        return can_still_switch(self._db, now_ms)
 
     def withdraw(self, command: str) -> None:
         """A command that has not been sent never will be."""
@@ -265,6 +255,19 @@ class Ledger:
             "SELECT status, count(*) FROM commands WHERE verb NOT IN ('replay', 'cancel') GROUP BY status"
         )
         return {str(status): int(number) for status, number in rows}
+
+
+def can_still_switch(db: sqlite3.Connection, now_ms: int) -> list[tuple[LedgerCommand, str]]:
+    """Commands of rules and people that a machine may yet carry out, each with its status."""
+    rows = db.execute(
+        "SELECT body, status, verb FROM commands "
+        "WHERE expires_ms > ? AND status IN ('decided', 'sending', 'sent', 'received', 'warned')",
+        (now_ms - LONGEST_WARNING_MS,),
+    )
+    found = [
+        (msgspec.json.decode(body, type=LedgerCommand), status) for body, status, verb in rows if verb in POWER_VERBS
+    ]
+    return [entry for entry in found if entry[0].command.expires_ms + entry[0].command.warn_s * 1000 > now_ms]
 
 
 @contextmanager

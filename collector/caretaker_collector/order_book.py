@@ -10,7 +10,7 @@ A command that waits for an answer withdraws its order when none comes: nothing 
 """
 
 import sqlite3
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -67,6 +67,7 @@ class PersonsOrder(Struct, frozen=True, kw_only=True):
     status: Status
     until_ms: int
     waiting: list[Address]
+    found: "Found | None" = None  # None: the collector has not answered
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -114,43 +115,48 @@ def answer(db: sqlite3.Connection, order: int) -> Found | None:
     return msgspec.json.decode(row[0], type=Found) if row and row[0] else None
 
 
+_COLUMNS = "id, verb, school, room, device, class, reason, by_whom, warn_s, dry_run, made_ms, status, until_ms, waiting, answer"
+
+
 def unfinished(db: sqlite3.Connection) -> list[PersonsOrder]:
     """Orders that somebody still waits for, oldest first."""
+    query = f"SELECT {_COLUMNS} FROM orders WHERE status IN ('asked', 'taken', 'open') ORDER BY id"  # noqa: S608
+    return [_order(row) for row in db.execute(query)]
+
+
+def one(db: sqlite3.Connection, number: int) -> PersonsOrder | None:
+    """The order of this number, with what became of it."""
+    row = db.execute(f"SELECT {_COLUMNS} FROM orders WHERE id = ?", (number,)).fetchone()  # noqa: S608 (our own names)
+    return _order(row) if row else None
+
+
+def listed(db: sqlite3.Connection, school: str = "", before: int | None = None, limit: int = 50) -> list[PersonsOrder]:
+    """Orders, the newest first; of one school when it is given. What was only looked at (a dry run) is none."""
     rows = db.execute(
-        "SELECT id, verb, school, room, device, class, reason, by_whom, warn_s, dry_run, made_ms, status, until_ms, "
-        "waiting FROM orders WHERE status IN ('asked', 'taken', 'open') ORDER BY id"
+        f"SELECT {_COLUMNS} FROM orders WHERE NOT dry_run AND (? = '' OR school = ?) AND id < ? "  # noqa: S608
+        "ORDER BY id DESC LIMIT ?",
+        (school, school, 2**62 if before is None else before, limit),
     )
-    return [
-        PersonsOrder(
-            id=number,
-            verb=verb,
-            scope=Scope(school=school, room=room, device=device, device_class=device_class),
-            reason=reason,
-            by=by,
-            warn_s=warn_s,
-            dry_run=bool(dry_run),
-            made_ms=made_ms,
-            status=status,
-            until_ms=until_ms,
-            waiting=msgspec.json.decode(waiting, type=list[Address]),
-        )
-        for (
-            number,
-            verb,
-            school,
-            room,
-            device,
-            device_class,
-            reason,
-            by,
-            warn_s,
-            dry_run,
-            made_ms,
-            status,
-            until_ms,
-            waiting,
-        ) in rows
-    ]
+    return [_order(row) for row in rows]
+
+
+def _order(row: Any) -> PersonsOrder:
+    number, verb, school, room, device, of_class, reason, by, warn_s, dry_run, made_ms, status, until_ms, *rest = row
+    waiting, answer = rest
+    return PersonsOrder(
+        id=number,
+        verb=verb,
+        scope=Scope(school=school, room=room, device=device, device_class=of_class),
+        reason=reason,
+        by=by,
+        warn_s=warn_s,
+        dry_run=bool(dry_run),
+        made_ms=made_ms,
+        status=status,
+        until_ms=until_ms,
+        waiting=msgspec.json.decode(waiting, type=list[Address]),
+        found=msgspec.json.decode(answer, type=Found) if answer else None,
+    )
 
 
 def take(db: sqlite3.Connection, order: int) -> bool:

@@ -77,7 +77,7 @@ def make(
     now_ms: int,
 ) -> int:
     """Write a record down; returns its number. ConfigError when its times cannot be meant."""
-    _check(series, now_ms)
+    check(series, now_ms)
     row = db.execute(
         "INSERT INTO holds (kind, school, room, device, class, from_ms, until_ms, reason, made_ms, by_whom, every, "
         "last_day, time_zone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -100,7 +100,8 @@ def make(
     return int(row.lastrowid or 0)
 
 
-def _check(series: Series, now_ms: int) -> None:
+def check(series: Series, now_ms: int) -> None:
+    """ConfigError when these times cannot be meant by somebody who writes them down now."""
     if series.until_ms <= series.from_ms:
         raise ConfigError(["--until  is before it begins"])
     if series.every is None:

@@ -60,12 +60,16 @@ def write(entry: Entry) -> list[Write]:
 
 
 def append(db: sqlite3.Connection, *entries: Entry) -> None:
-    """Append entries in one transaction of their own."""
+    """Append entries in one transaction: the caller's if there is one, else one of their own."""
+    statements = [statement for entry in entries for statement in write(entry)]
+    if db.in_transaction:
+        for statement, values in statements:
+            db.execute(statement, values)
+        return
     db.execute("BEGIN IMMEDIATE")
     try:
-        for entry in entries:
-            for statement, values in write(entry):
-                db.execute(statement, values)
+        for statement, values in statements:
+            db.execute(statement, values)
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")

@@ -5,13 +5,14 @@ sent is withdrawn; what has been sent gets a signed `cancel`, which the machine 
 """
 
 import hashlib
+from collections.abc import Collection, Iterable
 
 from caretaker_collector.ledger import Ledger, LedgerCommand
 from caretaker_collector.pipeline import Batch
 from caretaker_contract.messages import Cause, Command, Verb
 from caretaker_rules.guards import COMMAND_LIFE_S
 from caretaker_rules.limits import is_stopped
-from caretaker_rules.model import Estate
+from caretaker_rules.model import Estate, Hold, Stop
 
 
 class Recall:
@@ -28,16 +29,25 @@ class Recall:
         holds, stops = self._ledger.holds(batch.now_ms), self._ledger.stops()
         if not (holds or stops):
             return
-        for entry, status in self._ledger.can_still_switch(batch.now_ms):
-            device = self._estate.devices.get(entry.address)
-            acts_by_ms = entry.command.expires_ms + entry.command.warn_s * 1000
-            kept = device is not None and any(hold.covers(device) and hold.from_ms < acts_by_ms for hold in holds)
-            if not (kept or is_stopped(stops, entry.address.school, entry.room)):
-                continue
+        for entry, status in called_back(self._ledger.can_still_switch(batch.now_ms), self._estate, holds, stops):
             if status == "decided":
                 self._ledger.withdraw(entry.command.id)
             else:
                 batch.commands.append(_cancel(entry, batch.now_ms))
+
+
+def called_back(
+    commands: Iterable[tuple[LedgerCommand, str]], estate: Estate, holds: Collection[Hold], stops: Collection[Stop]
+) -> list[tuple[LedgerCommand, str]]:
+    """Those of these commands that one of these holds or stops takes back."""
+    found = []
+    for entry, status in commands:
+        device = estate.devices.get(entry.address)
+        acts_by_ms = entry.command.expires_ms + entry.command.warn_s * 1000
+        kept = device is not None and any(hold.covers(device) and hold.from_ms < acts_by_ms for hold in holds)
+        if kept or is_stopped(stops, entry.address.school, entry.room):
+            found.append((entry, status))
+    return found
 
 
 def _cancel(entry: LedgerCommand, now_ms: int) -> LedgerCommand:
