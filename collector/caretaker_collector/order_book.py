@@ -115,7 +115,10 @@ def answer(db: sqlite3.Connection, order: int) -> Found | None:
     return msgspec.json.decode(row[0], type=Found) if row and row[0] else None
 
 
-_COLUMNS = "id, verb, school, room, device, class, reason, by_whom, warn_s, dry_run, made_ms, status, until_ms, waiting, answer"
+_COLUMNS = (
+    "id, verb, school, room, device, class, reason, by_whom, warn_s, dry_run, made_ms, status, until_ms, waiting, "
+    "answer"
+)
 
 
 def unfinished(db: sqlite3.Connection) -> list[PersonsOrder]:
