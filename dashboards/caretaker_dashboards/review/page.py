@@ -1,0 +1,233 @@
+"""The pack as one HTML file: styles and drawings inlined, no script, nothing fetched; its print style is the PDF's.
+
+`render` is given what the template shows as plain texts, made by `words`; the template only places them.
+"""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from caretaker_dashboards.review import charts, words
+from caretaker_dashboards.review.pack import Chart, Column, Headline, Pack, Page, Section, Table, Unit, Value
+
+PRINT_MOST = 250
+"""Rows of any table on paper, whatever it asks for: beyond that it is the spreadsheet's job."""
+
+_PX = 96  # of CSS in an inch
+_TITLE_MOST = 70  # letters of a place in the running header
+
+
+@cache
+def _template() -> jinja2.Template:
+    def load(name: str) -> str:
+        return (files(__package__) / "templates" / name).read_text(encoding="utf-8")
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        loader=jinja2.FunctionLoader(load),
+    )
+    return environment.get_template("pack.html")
+
+
+@cache
+def _style() -> str:
+    return (files(__package__) / "style.css").read_text(encoding="utf-8")
+
+
+def short(name: str, most: int = _TITLE_MOST) -> str:
+    """A name of at most so many letters, cut with an ellipsis."""
+    name = words.clean(name)
+    return name if len(name) <= most else name[: most - 1].rstrip() + "…"
+
+
+def title(pack: Pack) -> str:
+    """The document's title: "Ashfield Secondary: service review, September 2026"."""
+    return f"{short(pack.title)}: service review, {words.clean(pack.period_title)}"
+
+
+def tables(pack: Pack) -> dict[str, Table]:
+    """Every table of the pack by its name."""
+    return {table.name: table for page in pack.pages for section in page.sections for table in section.tables}
+
+
+def render(pack: Pack) -> str:
+    """The whole pack as HTML. Raises KeyError when a chart or headline names what is not in the pack."""
+    by_name = tables(pack)
+    page_titles = {page.key: page.title for page in pack.pages}
+    pages = [_page(pack, page, by_name) for page in pack.pages]
+    if "front" not in page_titles:
+        pages.insert(0, _page(pack, Page(key="front", title="Main figures", question="", sections=[]), by_name))
+    made = words.made(pack)
+    run_made = f"Made {made} · {words.clean(pack.stamp)}"
+    if pack.illustrative:
+        run_made += " · illustrative service level"
+    reason = next((one.reason for one in pack.revisions if one.number == pack.revision), "")
+    edition = f"{words.revision(pack)}, made {made}" + (f": {words.clean(reason)}" if reason else "")
+    return _template().render(
+        title=title(pack),
+        made_iso=datetime.fromtimestamp(pack.made_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        style=Markup(_style()),  # noqa: S704 (our own file)
+        kicker="Monthly service review" if _is_month(pack) else "Service review",
+        place=words.clean(pack.title),
+        period=words.clean(pack.period_title),
+        edition=edition[:1].upper() + edition[1:],
+        illustrative=pack.illustrative,
+        run_place=short(pack.title),
+        run_period=f"{words.clean(pack.period_title)} · {words.revision(pack)}",
+        run_made=run_made,
+        headlines=[_headline(pack, number, line, page_titles) for number, line in enumerate(pack.headlines, 1)],
+        pages=pages,
+    )
+
+
+def _is_month(pack: Pack) -> bool:
+    return len(pack.period) == len("2026-09")
+
+
+def _page(pack: Pack, page: Page, by_name: dict[str, Table]) -> dict[str, Any]:
+    sections = [_section(pack, section, by_name) for section in page.sections]
+    if page.key == "made":
+        sections.append(_section(pack, Section(title="Editions of this pack", tables=[editions(pack)]), by_name))
+    return {
+        "id": f"page-{page.key}",
+        "front": page.key == "front",
+        "title": words.clean(page.title),
+        "question": words.clean(page.question),
+        "sections": sections,
+    }
+
+
+def editions(pack: Pack) -> Table:
+    """The revisions of the pack as a table."""
+    return Table(
+        name="Editions",
+        title="Editions of this pack",
+        columns=[
+            Column(key="number", title="Edition", unit=Unit.COUNT),
+            Column(key="made", title="Made", unit=Unit.MOMENT),
+            Column(key="reason", title="Why"),
+        ],
+        rows=[[one.number, one.made_ms, one.reason] for one in pack.revisions],
+        empty="This is the only edition.",
+    )
+
+
+def _headline(pack: Pack, number: int, line: Headline, page_titles: dict[str, str]) -> dict[str, Any]:
+    fact = pack.facts[line.fact]
+    shape, verdict = words.verdict(line)
+    before = ("Last month", "Same month last year") if _is_month(pack) else ("Time before", "Same time last year")
+    against = []
+    for name, key in (("Target", line.target), (before[0], line.last_month), (before[1], line.last_year)):
+        other = pack.facts[key] if key is not None else None
+        if other is None:
+            against.append((name, "none set" if name == "Target" else words.NONE, ""))
+        else:
+            against.append((name, words.figure(other, pack.zone), other.why_not if other.value is None else ""))
+    span = words.span(fact, pack.zone)
+    return {
+        "id": f"headline-{number}",
+        "title": words.clean(fact.title),
+        "value": words.figure(fact, pack.zone),
+        "span": span or (words.clean(fact.why_not) if fact.value is None else ""),
+        "sentence": words.parts(line.sentence, pack.facts, pack.zone),
+        "page": f"page-{line.page}" if line.page in page_titles else "",
+        "page_title": page_titles.get(line.page, ""),
+        "verdict": verdict,
+        "shape": shape,
+        "verdict_class": line.verdict.replace(" ", "-"),
+        "against": against,
+    }
+
+
+def _section(pack: Pack, section: Section, by_name: dict[str, Table]) -> dict[str, Any]:
+    halves = sum(charts.can_be_narrow(chart) for chart in section.charts)
+    return {
+        "title": words.clean(section.title),
+        "sentences": [
+            {"tone": sentence.tone, "parts": words.parts(sentence, pack.facts, pack.zone)}
+            for sentence in section.sentences
+        ],
+        "charts": [
+            _chart(chart, by_name[chart.table], pack.zone, half=halves > 1 and charts.can_be_narrow(chart))
+            for chart in section.charts
+        ],
+        "tables": [_table(table, pack.zone) for table in section.tables],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    src: str
+    alt: str
+    width: int
+    height: int
+
+
+def _chart(chart: Chart, table: Table, zone: str, *, half: bool) -> dict[str, Any]:
+    drawings = charts.draw(chart, table, zone, narrow=half)
+    notes = [drawing.note for drawing in drawings if drawing.note]
+    if drawings and chart.low and chart.high:
+        notes.append("Thin lines: from at least to at most.")
+    alt = words.clean(chart.alt) or words.clean(chart.title)
+    return {
+        "title": words.clean(chart.title),
+        "half": half,
+        "note": " ".join(notes),
+        "nothing": f"Nothing to draw: {words.clean(table.empty)}" if table.empty else "No figure is known to draw.",
+        "drawings": [
+            _Picture(
+                "data:image/svg+xml;base64," + b64encode(drawing.svg()).decode(),
+                f"{alt} The figures are in the table {words.clean(table.title)}."
+                + (f" Drawing {number} of {len(drawings)}." if len(drawings) > 1 else ""),
+                round(drawing.canvas.width * _PX),
+                round(drawing.canvas.height * _PX),
+            )
+            for number, drawing in enumerate(drawings, 1)
+        ],
+    }
+
+
+def total(table: Table, at: int) -> Value:
+    """The total of a column: the sum of its known values; None: the column has no total, or no value is known."""
+    known = [row[at] for row in table.rows if isinstance(row[at], int | float) and not isinstance(row[at], bool)]
+    return sum(known) if table.columns[at].total == "sum" and known else None  # type: ignore[arg-type]
+
+
+def _table(table: Table, zone: str) -> dict[str, Any]:
+    shown = min(len(table.rows), PRINT_MOST if table.most is None else min(table.most, PRINT_MOST))
+    totals = [total(table, at) for at in range(len(table.columns))]
+    cells = []
+    for at, column in enumerate(table.columns):
+        values = [row[at] for row in table.rows]
+        # The total is written with the decimals of its column, and is below it.
+        places = words.digits(column.unit, [*values, totals[at]])
+        listed = values[:shown] if totals[at] is None else [*values[:shown], totals[at]]
+        cells.append(words.column(column.unit, listed, zone, places=places))
+    rows = [[column[number] for column in cells] for number in range(shown)]
+    foot = [cells[at][shown] if value is not None else "" for at, value in enumerate(totals)]
+    if any(foot):
+        foot[0] = f"All {len(table.rows)} rows" if not foot[0] else foot[0]
+    more = ""
+    if shown < len(table.rows):
+        more = f"{shown} of {len(table.rows):,} rows are shown; the spreadsheet has all {len(table.rows):,} rows."
+    return {
+        "id": "table-" + "".join(letter if letter.isalnum() else "-" for letter in table.name.casefold()),
+        "title": words.clean(table.title),
+        "heads": [
+            {"title": words.heading(words.clean(column.title), column.unit), "numeric": words.numeric(column.unit)}
+            for column in table.columns
+        ],
+        "rows": rows,
+        "totals": foot if any(foot) else [],
+        "more": more,
+        "note": words.clean(table.note),
+        "empty": words.clean(table.empty) or "There are none.",
+    }
