@@ -22,6 +22,7 @@ from caretaker_agent import settings as agent
 from caretaker_collector import calendars
 from caretaker_collector.files.alerts_file import check_names as check_alert_names
 from caretaker_collector.files.alerts_file import read_alerts
+from caretaker_collector.files.desk_table import check_desk, check_desk_schools
 from caretaker_collector.files.estate import Joined, files_named, join
 from caretaker_collector.files.faults import Fault, found_at, layout, stop_at
 from caretaker_collector.files.kinds import KINDS, BrokerSettings, CollectorSettings
@@ -237,6 +238,8 @@ class _Check:
         settings = _collector(file)
         if settings is not None and not any(fault.subject.startswith("estate") for fault in file.faults):
             self.file(Path(settings.estate))
+        if settings is not None and self._estates:
+            check_desk_schools(file, settings, self._estates[-1])
         if settings is not None and settings.alerts and Path(settings.alerts).is_file():
             self.alerts(Path(settings.alerts), self._estates[-1] if self._estates else None)
         self.faults.extend(file.faults)
@@ -348,6 +351,7 @@ def _check_together(file: TomlFile, settings: CollectorSettings) -> None:
         file.fault(("broker", "password_file"), "no username beside it: add username")
     if wrong := _wrong_stay(settings.http.stay_for):
         file.fault(("http", "stay_for"), wrong, settings.http.stay_for)
+    check_desk(file, settings)
     if store.kind == "influx":
         for key in ("url", "bucket"):
             if not getattr(store, key):

@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 from caretaker_collector import audit
+from caretaker_collector.accounts import book as account_book
 from caretaker_collector.api import tokens
 from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.incidents import findings as finding_book
@@ -143,6 +144,7 @@ CREATE TABLE IF NOT EXISTS checks (school TEXT PRIMARY KEY, at_ms INTEGER NOT NU
 
 
 SCHEMA += incident_book.SCHEMA + finding_book.SCHEMA + outbox.SCHEMA + ticket_book.SCHEMA + tokens.SCHEMA + audit.SCHEMA
+SCHEMA += account_book.SCHEMA
 
 ADDED_COLUMNS = (
     ("holds", "class", "TEXT"),

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from caretaker_agent import settings as agent
 from caretaker_collector.stores.settings import StoreSettings
+from caretaker_contract.messages import Name
 from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.durations import Duration
 from caretaker_rules.model import EstateFile, Written
@@ -42,6 +43,24 @@ class HttpSettings(Written, frozen=True, kw_only=True):
     stay_for: Duration = "1 h"  # for so long
 
 
+class DeskSettings(Written, frozen=True, kw_only=True):
+    """[desk]: the pages on which people act, and who may sign in to them (`caretaker account new`)."""
+
+    on: bool = True
+    address: Annotated[str, Meta(max_length=300)] = ""  # how people reach it: https://NAME; "": [http] itself
+    hosts: tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...] = ()  # other names by which they do
+    # [http] listens beyond loopback, and nobody comes to it in plain from the network: a web server or the published
+    # port of a container stands between.
+    behind_proxy: bool = False
+    # A computer in a school's office is left alone without being locked; half an hour is about a break.
+    session_idle: Duration = "30 min"
+    session_at_most: Duration = "12 h"  # one working day, however busy
+    # In which a web server in front names who has signed in, such as X-Remote-User; "": none is believed
+    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,60}$")] = ""
+    proxies: tuple[Annotated[str, Meta(max_length=45)], ...] = ()  # addresses of those that may send it
+    public_school_pages: tuple[Name, ...] = ()  # schools whose page /s/SCHOOL anybody may read
+
+
 class JournalSettings(Written, frozen=True, kw_only=True):
     """How long messages are kept for replay, and how long a commit gathers them (milliseconds)."""
 
@@ -64,6 +83,7 @@ class CollectorSettings(Written, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     presence: PresenceSettings = PresenceSettings()
     http: HttpSettings = HttpSettings()
+    desk: DeskSettings = DeskSettings()
     journal: JournalSettings = JournalSettings()
     signing: SigningSettings | None = None
     alerts: File | None = None  # alerts.toml; None: incidents are recorded, and nobody is told

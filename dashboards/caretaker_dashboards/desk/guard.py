@@ -26,6 +26,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from caretaker_contract.errors import Unavailable
 from caretaker_dashboards.desk.cookies import Cookies, new_secret, same, token_of_form
 from caretaker_dashboards.desk.peers import LOOPBACK, PEER
 from caretaker_dashboards.desk.ports import Accounts, Refusal, Viewer
@@ -139,6 +140,9 @@ class Guarded:
             inner, receive = await self._admit(scope, headers, receive, kept)
         except _Refused as refused:
             await _page(refused, _for_a_page(scope, headers))(scope, receive, send)
+        except Unavailable:
+            away = _Refused(503, "The desk cannot look you up just now", "Nothing was done. Please try again.")
+            await _page(away, _for_a_page(scope, headers))(scope, receive, send)
         except _Elsewhere as elsewhere:
             await RedirectResponse(elsewhere.path, 303)(scope, receive, send)
         else:

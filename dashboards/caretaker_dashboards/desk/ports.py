@@ -144,6 +144,15 @@ class Refusal(Struct, frozen=True, kw_only=True):
     wait_s: int = 0
 
 
+class SessionLine(Struct, frozen=True, kw_only=True):
+    """One session of a person, as they see it. Nothing is kept of where it was begun."""
+
+    id: str  # names it; nobody can use the session who has only that
+    began_s: int  # seconds ago
+    used_s: int  # seconds ago, to within a few minutes
+    this: bool
+
+
 class Accounts(Protocol):
     """People who may sign in, and their sessions."""
 
