@@ -1,5 +1,6 @@
 """Real servers as fixtures. Shared ones run for the whole session; a test that stops a server starts its own."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ from playwright.sync_api import Browser
 
 from boards_world import BoardsWorld, play
 from browser import OpenWindow, chromium, windows
+from review_world import ReviewWorld, shared
 from servers import Influx, Mosquitto, influxd, mosquitto
 
 
@@ -69,3 +71,10 @@ def open_window(browser: Browser) -> Iterator[OpenWindow]:
     """Opens pages that fail the test at its end when anything went wrong in them: see browser.py."""
     with windows(browser) as opener:
         yield opener
+
+
+@pytest.fixture(scope="session")
+def review_world(tmp_path_factory: pytest.TempPathFactory) -> ReviewWorld:
+    """A month of two schools with everything that a review says: read it, write nothing to it (takes 25 s, once)."""
+    base = tmp_path_factory.getbasetemp()
+    return shared(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)

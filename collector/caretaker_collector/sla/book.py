@@ -25,6 +25,7 @@ from caretaker_rules.calendar import local, midnight_ms
 from caretaker_rules.incidents import Incident
 from caretaker_rules.model import Estate, School
 from caretaker_rules.ports import Store
+from caretaker_rules.service import ServiceLevel
 from caretaker_rules.service_hours import ServiceClock
 from caretaker_rules.sla_faults import DeviceOutage
 
@@ -58,6 +59,17 @@ class Reckoned(Struct, frozen=True, kw_only=True):
     over: bool  # the month has ended
     watched: bool  # Caretaker was there before it ended
     waiting: list[str]  # its days that are still to be computed (again)
+
+
+class Days(Struct, frozen=True, kw_only=True):
+    """Some days as they come out now, with the events that they come from."""
+
+    parts: list[sla.Part]  # none: no level was agreed on any of them
+    levels: list[ServiceLevel]
+    outages: list[DeviceOutage]
+    incidents: list[Incident]  # also those opened before, to which outages may belong
+    clock: ServiceClock
+    end_ms: int  # the midnight after the last of them
 
 
 class Row(Struct, frozen=True):
@@ -101,6 +113,19 @@ class SlaBook:
     async def reckon(self, school: School, month: str, now_ms: int) -> Reckoned:
         """A month from the store and the state file, up to now. Unavailable: the store."""
         first, last = sla.month_days(month)
+        days = await self.days(school, first, last, now_ms)
+        stamps = self._stamps(school.name, first, last)
+        return Reckoned(
+            figure=sla.month(school, month, days.parts, days.levels, stamps, days.incidents, days.clock, now_ms),
+            outages=days.outages,
+            incidents=days.incidents,
+            over=now_ms >= days.end_ms,
+            watched=(watched_since_ms(self._db) or days.end_ms) < days.end_ms,
+            waiting=self.waiting(school.name, first, last),
+        )
+
+    async def days(self, school: School, first: date, last: date, now_ms: int) -> Days:
+        """Any days of one month, up to now: in parts, one for each level. Unavailable: the store."""
         clock = await self.clock(school, first)
         start_ms, end_ms = midnight_ms(first, clock.zone), midnight_ms(last + _DAY, clock.zone)
         incidents = self._incidents(school.name, start_ms - INCIDENTS_BACK_DAYS * 86_400_000, end_ms)
@@ -114,15 +139,13 @@ class SlaBook:
             lessons = self._lessons(school.name, from_ms, until_ms)
             sums = whole[()].sums if whole else _row({}).sums
             parts.append(sla.part(school, clock, span, sums, own, lessons, incidents, now_ms))
-        levels = list({level.name: level for _, _, level in found}.values())
-        stamps = self._stamps(school.name, first, last)
-        return Reckoned(
-            figure=sla.month(school, month, parts, levels, stamps, incidents, clock, now_ms),
+        return Days(
+            parts=parts,
+            levels=list({level.name: level for _, _, level in found}.values()),
             outages=[outage for _, outage in outages],
             incidents=incidents,
-            over=now_ms >= end_ms,
-            watched=(watched_since_ms(self._db) or end_ms) < end_ms,
-            waiting=self._waiting(school.name, month),
+            clock=clock,
+            end_ms=end_ms,
         )
 
     async def state(self, school: School, month: str, now_ms: int) -> tuple[Reckoned, list[Stated]]:
@@ -148,7 +171,7 @@ class SlaBook:
         made = []
         for name, month in touched:
             school = self._estate.schools.get(name)
-            if school is None or self._waiting(name, month):
+            if school is None or self.waiting(name, *sla.month_days(month)):
                 continue
             before = self.stated(name, month)
             _, known = await self.state(school, month, now_ms)
@@ -237,9 +260,11 @@ class SlaBook:
         )
         return [stamp for (stamp,) in found]
 
-    def _waiting(self, school: str, month: str) -> list[str]:
+    def waiting(self, school: str, first: date, last: date) -> list[str]:
+        """Days of a school that are still to be computed (again), by name."""
         found = self._db.execute(
-            "SELECT day FROM dirty_days WHERE school = ? AND day LIKE ? ORDER BY day", (school, f"{month}-%")
+            "SELECT day FROM dirty_days WHERE school = ? AND day BETWEEN ? AND ? ORDER BY day",
+            (school, first.isoformat(), last.isoformat()),
         )
         return [day for (day,) in found]
 

@@ -7,7 +7,7 @@ ash/ict1-07      a machine
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 
 import msgspec
 from msgspec import Struct
@@ -59,7 +59,7 @@ class Line(Struct, frozen=True, kw_only=True):
 class RollUp(Struct, frozen=True, kw_only=True):
     """A place with what is in it."""
 
-    month: str
+    month: str  # 2026-09; of other days 2026-09-01..2026-12-18
     whole: Line
     inside: list[Line]
 
@@ -89,13 +89,19 @@ def _title(estate: Estate, name: str, room: str | None, device: str | None) -> s
 
 async def roll_up(store: Store, estate: Estate, where: Place, month: str, now_ms: int) -> RollUp:
     """The month of a place, up to now. Unavailable: the store."""
+    first, last = sla.month_days(month)
+    return msgspec.structs.replace(await roll_up_days(store, estate, where, first, last, now_ms), month=month)
+
+
+async def roll_up_days(store: Store, estate: Estate, where: Place, first: date, last: date, now_ms: int) -> RollUp:
+    """Any days of a place, such as a term, up to now. Unavailable: the store."""
     of_many = where.of_many
     by = ("school",) if of_many else ("room",) if where.room is None else ("room", "device")
     found: dict[str, _Parts] = {}
     whole: _Parts = []
     asked: dict[tuple[int, int], dict[tuple[str, ...], Row]] = {}
     for name in where.schools:
-        for from_ms, until_ms, level in _spans(estate, estate.schools[name], month, now_ms):
+        for from_ms, until_ms, level in _spans(estate, estate.schools[name], first, last, now_ms):
             span = (from_ms, until_ms)
             if span not in asked:  # schools whose level changes on the same day share one question
                 asked[span] = await rows(store, *span, by, None if of_many else name)
@@ -107,7 +113,7 @@ async def roll_up(store: Store, estate: Estate, where: Place, month: str, now_ms
     line = _line(where.name, where.title, whole)
     if of_many:  # each school has a target of its own
         line = msgspec.structs.replace(line, verdict=worst(each.verdict for each in inside))
-    return RollUp(month=month, whole=line, inside=[] if where.device is not None else inside)
+    return RollUp(month=f"{first}..{last}", whole=line, inside=[] if where.device is not None else inside)
 
 
 def _within(where: Place, school: str, key: tuple[str, ...]) -> bool:
@@ -116,9 +122,10 @@ def _within(where: Place, school: str, key: tuple[str, ...]) -> bool:
     return where.room is None or (key[0] == where.room and where.device in (None, key[1]))
 
 
-def _spans(estate: Estate, school: School, month: str, now_ms: int) -> Iterable[tuple[int, int, ServiceLevel]]:
+def _spans(
+    estate: Estate, school: School, first: date, last: date, now_ms: int
+) -> Iterable[tuple[int, int, ServiceLevel]]:
     zone = zone_of(school.time_zone)
-    first, last = sla.month_days(month)
     clock = ServiceClock.of(school, estate.service)
     for begin, end, level in sla.spans(clock, first, min(last, local(now_ms, zone).date())):
         yield midnight_ms(begin, zone), midnight_ms(end + _DAY, zone), level

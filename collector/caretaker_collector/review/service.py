@@ -1,0 +1,583 @@
+"""The page of service: what was promised and kept, what failed and for how long, what was planned, what nobody saw."""
+
+from collections.abc import Iterable
+
+from caretaker_collector.review import totals
+from caretaker_collector.review.facts import Facts, cut_percent
+from caretaker_collector.review.inputs import Inputs, SchoolInputs
+from caretaker_collector.review.service_read import Shown
+from caretaker_collector.sla.places import Line
+from caretaker_dashboards.review.pack import Chart, Column, Page, Section, Sentence, Table, Unit, Value
+from caretaker_rules import sla
+from caretaker_rules.alert_text import short
+from caretaker_rules.availability import Figure
+from caretaker_rules.clocks import Clock
+from caretaker_rules.incidents import RULES, Action
+from caretaker_rules.sla_faults import Fault
+
+_HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
+MOST_INCIDENTS, MOST_OUTAGES, MOST_PLANNED = 40, 15, 20
+WHATS = {
+    "lost": "not heard any more",
+    "off": "off, and nobody said why",
+    "not_back": "not back when needed",
+    "overrun": "planned work that took longer",
+}
+CAUSES = {
+    "user": "its user switched it off",
+    "rule": "a rule switched it off",
+    "maintenance": "switched off for planned work",
+    "restart": "a restart",
+    "agent_stop": "its agent was stopped",
+}
+FAILURES = {
+    "availability": "percentage points below target",
+    "response": "late answers",
+    "fix": "late fixes",
+    "room_not_ready": "lessons whose room was not ready",
+}
+_TOLD = {
+    Action.NOTED: "{text}",
+    Action.PAUSED: "waited for the school: {text}",
+    Action.FIXED: "{text}",
+    Action.TICKET: "ticket {text}",
+    Action.ASSIGNED: "given to {text}",
+}
+
+
+def page(inputs: Inputs, facts: Facts) -> Page:
+    """The facts of `totals` are there."""
+    sections = [
+        _availability(inputs, facts),
+        _incidents(inputs, facts),
+        _outages(inputs, facts),
+        _planned(inputs, facts),
+        _credits(inputs, facts),
+        _blind(inputs, facts),
+    ]
+    return Page(
+        key="service",
+        title="Service",
+        question="Was what was promised kept, and what was done where it was not?",
+        sections=sections,
+    )
+
+
+# -- availability ------------------------------------------------------------------------------------------------------
+
+
+def _availability(inputs: Inputs, facts: Facts) -> Section:
+    place = "School" if inputs.where.of_many else "Room"
+    sentences = []
+    if facts.value("availability") is None:
+        sentences.append(facts.say(f"Availability is n/a: {facts.known['availability'].why_not}.", "note"))
+    else:
+        text = "Machines were available for {availability} of the time owed and seen"
+        if facts.value("availability.target") is not None:
+            text += "; the target is {availability.target}"
+        tone = {"met": "good", "missed": "bad"}.get(totals.VERDICTS[inputs.now.verdict], "plain")
+        sentences.append(facts.say(f"{text}.", tone))  # type: ignore[arg-type]
+        if facts.value("availability.lessons") is not None:
+            sentences.append(facts.say("Within lessons it was {availability.lessons}."))
+    sentences += _rules(inputs, facts)
+    table = Table(
+        name=f"Availability by {place.lower()}",
+        title=f"Availability by {place.lower()}",
+        columns=[
+            Column(key="place", title=place),
+            Column(key="owed", title="Owed", unit=Unit.HOURS, total="sum"),
+            Column(key="maintained", title="Planned work", unit=Unit.HOURS, total="sum"),
+            Column(key="down", title="Down", unit=Unit.HOURS, total="sum"),
+            Column(key="unseen", title="Not seen", unit=Unit.HOURS, total="sum"),
+            Column(key="likely", title="Available", unit=Unit.PERCENT),
+            Column(key="low", title="At least", unit=Unit.PERCENT),
+            Column(key="high", title="At most", unit=Unit.PERCENT),
+            Column(key="lessons", title="In lessons", unit=Unit.PERCENT),
+            Column(key="target", title="Target", unit=Unit.PERCENT),
+            Column(key="outages", title="Outages of machines", unit=Unit.COUNT, total="sum"),
+        ],
+        rows=[_place(line) for line in inputs.inside],
+        empty=_empty(inputs, "no time was owed"),
+        note="Hours of machines. A range where something was not seen: at least, if all of that was down.",
+    )
+    charts = []
+    if any(line.sums.devices.likely is not None for line in inputs.inside):
+        targets = sorted({target for line in inputs.inside for target in line.targets})
+        charts.append(
+            Chart(
+                kind="dots",
+                title=f"Availability by {place.lower()}, with its range",
+                table=table.name,
+                x="place",
+                y=["likely"],
+                low="low",
+                high="high",
+                target=cut_percent(targets[0]) if len(targets) == 1 else None,
+                alt=f"A row for each {place.lower()}: how much of its owed time machines were available, with its range"
+                + (", and the target as a line." if len(targets) == 1 else "."),
+            )
+        )
+    return Section(title="Availability", sentences=sentences, charts=charts, tables=[table])
+
+
+def _rules(inputs: Inputs, facts: Facts) -> list[Sentence]:
+    """The rule of each percentage, in one line each."""
+    lines = {(part.rule, each.school.name): part for each in inputs.schools for part in each.service.months.parts}
+    said = []
+    for number, ((rule, name), part) in enumerate(lines.items(), 1):
+        of = f"{name}, {part.title}" if inputs.where.of_many else part.title
+        facts.text(f"service.rule.{number}", f"the rule of availability, {of}", f"Rule, {of}: {rule}")
+        said.append(facts.say(f"{{service.rule.{number}}}.", "note"))
+    return said
+
+
+def _place(line: Line) -> list[Value]:
+    whole, lessons = line.sums.devices, line.sums.lessons
+    return [
+        line.title or line.place.rpartition("/")[2],
+        whole.owed_ms / _HOUR_MS,
+        whole.maintained_ms / _HOUR_MS,
+        whole.down_ms / _HOUR_MS,
+        whole.unseen_ms / _HOUR_MS,
+        cut_percent(whole.likely),
+        cut_percent(whole.low),
+        cut_percent(whole.high),
+        cut_percent(lessons.likely),
+        cut_percent(line.targets[0]) if len(line.targets) == 1 else None,
+        line.outages,
+    ]
+
+
+# -- incidents ---------------------------------------------------------------------------------------------------------
+
+
+def _incidents(inputs: Inputs, facts: Facts) -> Section:
+    shown = [(each, one) for each in inputs.schools for one in each.service.opened]
+    merged = sum(each.service.merged for each in inputs.schools)
+    facts.add("incidents.opened", "incidents opened", Unit.COUNT, len(shown), source="incident log")
+    facts.add("incidents.merged", "incidents that became part of another", Unit.COUNT, merged, source="incident log")
+    sentences = []
+    if shown:
+        text = "{incidents.opened} incidents were opened"
+        sentences.append(facts.say(text + (", {incidents.merged} more became part of another." if merged else ".")))
+        if facts.value("incidents.decided"):
+            late = facts.value("incidents.late")
+            text = "{incidents.in_time} of {incidents.decided} were fixed within the time promised"
+            sentences.append(
+                facts.say(f"{text}; {{incidents.late}} were late." if late else f"{text}.", "bad" if late else "good")
+            )
+    else:
+        sentences.append(facts.say("No incident was opened.", "good"))
+    times = Table(
+        name="Times by priority",
+        title="Answered and fixed in time, by priority",
+        columns=[
+            Column(key="level", title="Level"),
+            Column(key="priority", title="Priority", unit=Unit.COUNT),
+            Column(key="answer", title="Answer within", unit=Unit.SECONDS),
+            Column(key="answered", title="Answered in time", unit=Unit.COUNT, total="sum"),
+            Column(key="answered_late", title="Answered late", unit=Unit.COUNT, total="sum"),
+            Column(key="fix", title="Fix within", unit=Unit.SECONDS),
+            Column(key="fixed", title="Fixed in time", unit=Unit.COUNT, total="sum"),
+            Column(key="fixed_late", title="Fixed late", unit=Unit.COUNT, total="sum"),
+            Column(key="running", title="Open, not late", unit=Unit.COUNT, total="sum"),
+        ],
+        rows=_times(inputs),
+        empty=_empty(inputs, "no incident with a clock was opened"),
+        note="Lengths are of service: the clock stands still when school is out, and while the school is waited for.",
+    )
+    table = Table(
+        name="Incidents",
+        title="Incidents opened",
+        columns=[
+            Column(key="name", title="Incident"),
+            Column(key="priority", title="Priority", unit=Unit.COUNT),
+            Column(key="where", title="Where"),
+            Column(key="what", title="What"),
+            Column(key="opened", title="Opened", unit=Unit.MOMENT),
+            Column(key="answer_used", title="Answered after", unit=Unit.SECONDS),
+            Column(key="answer_allowed", title="of", unit=Unit.SECONDS),
+            Column(key="fix_used", title="Fixed after", unit=Unit.SECONDS),
+            Column(key="fix_allowed", title="of", unit=Unit.SECONDS),
+            Column(key="stands", title="In time?"),
+            Column(key="hits", title="Machines hit", unit=Unit.COUNT),
+            Column(key="cause", title="Cause"),
+            Column(key="done", title="What was done"),
+        ],
+        rows=[_incident(each, one) for each, one in shown],
+        empty="No incident was opened.",
+        note="Times are of service, on the contract's clock. No times: no level, or none for that priority.",
+        most=MOST_INCIDENTS,
+    )
+    return Section(title="Incidents", sentences=sentences, tables=[times, table])
+
+
+def _times(inputs: Inputs) -> list[list[Value]]:
+    rows: list[list[Value]] = []
+    for each in inputs.schools:
+        for part in each.service.months.parts:
+            level = f"{each.school.title}, {part.title}" if inputs.where.of_many else part.title
+            answered = {row.priority: row for row in part.answered}
+            for fix in part.fixed:
+                answer = answered.get(fix.priority)
+                rows.append(
+                    [
+                        level,
+                        fix.priority,
+                        answer.allowed_ms / 1000 if answer else None,
+                        answer.in_time if answer else None,
+                        answer.late if answer else None,
+                        fix.allowed_ms / 1000,
+                        fix.in_time,
+                        fix.late,
+                        fix.running,
+                    ]
+                )
+    return rows
+
+
+def _incident(each: SchoolInputs, shown: Shown) -> list[Value]:
+    incident = shown.incident
+    return [
+        incident.name,
+        incident.priority,
+        str(incident.subject),
+        short(incident),
+        incident.opened_ms,
+        *_used(shown.answer),
+        *_used(shown.fix),
+        stands(shown),
+        len(incident.ever_hit) or None,
+        cause(shown.causes),
+        done(shown),
+    ]
+
+
+def _used(clock: Clock | None) -> tuple[Value, Value]:
+    return (None, None) if clock is None else (clock.used_ms / 1000, clock.allowance_ms / 1000)
+
+
+def stands(shown: Shown) -> str:
+    """How answer and fix stand, in words."""
+    told = []
+    for name, clock in (("answer", shown.answer), ("fix", shown.fix)):
+        if clock is not None:
+            state = "late" if clock.late else "in time" if clock.ended_ms else "waits" if clock.paused else "running"
+            told.append((name, state))
+    if not told:
+        return "no clock"
+    if len({state for _, state in told}) == 1:
+        return told[0][1]
+    return ", ".join(f"{name} {state}" for name, state in told)
+
+
+def cause(causes: Iterable[str]) -> str:
+    """What machines said, in words; people's own words are in what was done."""
+    words = dict.fromkeys(WHATS.get(each) or CAUSES.get(each) or "" for each in causes)
+    return ", ".join(word for word in words if word) or "not recorded"
+
+
+def done(shown: Shown) -> str:
+    """What people wrote of it, and how it ended."""
+    told = []
+    for entry in shown.log:
+        words = _TOLD.get(entry.action)
+        if words is not None and entry.text and entry.by != RULES:
+            told.append(words.format(text=entry.text))
+    incident = shown.incident
+    if incident.open:
+        told.append("still open")
+    elif incident.fixed_by == RULES:
+        told.append("over by itself: nothing of it is wrong any more")
+    elif not told:
+        told.append(f"fixed by {incident.fixed_by}")
+    return "; ".join(dict.fromkeys(told))
+
+
+# -- outages -----------------------------------------------------------------------------------------------------------
+
+
+def _outages(inputs: Inputs, facts: Facts) -> Section:
+    faults = [(each, fault) for each in inputs.schools for fault in each.service.months.faults]
+    why = inputs.now.no_service
+    facts.add(
+        "outages.faults",
+        "faults, each counted once however many machines it hit",
+        Unit.COUNT,
+        None if why else sum(part.faults for each in inputs.schools for part in each.service.months.parts),
+        why_not=why,
+        source="outages and incident log",
+        command=totals.service_command(inputs, inputs.span.month),
+    )
+    rows = sorted((_fault(each, fault) for each, fault in faults), key=lambda row: (-_number(row[3]), str(row[0])))
+    sentences = []
+    if why:
+        sentences.append(facts.say(f"Outages are n/a: {why}.", "note"))
+    elif not rows:
+        sentences.append(facts.say("No machine was down in the time owed.", "good"))
+    else:
+        sentences.append(
+            facts.say("{outages.faults} faults kept machines down for {availability.down} of the time owed.")
+        )
+        longest = max(rows, key=lambda row: (_number(row[2]), _number(row[3])))
+        facts.add(
+            "outages.longest", "the longest outage, in time of service", Unit.SECONDS, longest[2], source="outages"
+        )
+        facts.text("outages.longest_what", "what it was", f"{longest[5]}: {longest[7]}")
+        facts.add("outages.longest_from", "when it began", Unit.MOMENT, longest[0], source="outages")
+        sentences.append(
+            facts.say(
+                "The longest lasted {outages.longest} of service, from {outages.longest_from}: {outages.longest_what}."
+            )
+        )
+    table = Table(
+        name="Outages",
+        title="Outages, the heaviest first",
+        columns=[
+            Column(key="from", title="From", unit=Unit.MOMENT),
+            Column(key="until", title="Until", unit=Unit.MOMENT),
+            Column(key="lasted", title="Of service", unit=Unit.SECONDS),
+            Column(key="down", title="Down, machines together", unit=Unit.MINUTES, total="sum"),
+            Column(key="machines", title="Machines", unit=Unit.COUNT),
+            Column(key="where", title="Where"),
+            Column(key="incident", title="Incident"),
+            Column(key="what", title="What and why"),
+        ],
+        rows=rows,
+        empty=_empty(inputs, "no machine was down in the time owed"),
+        note="What belongs to one incident is one line, however many machines it hit.",
+        most=MOST_OUTAGES,
+    )
+    return Section(title="Outages", sentences=sentences, tables=[table])
+
+
+def _fault(each: SchoolInputs, fault: Fault) -> list[Value]:
+    school = each.school.name
+    rooms = sorted({outage.room for outage in fault.outages if outage.room})
+    where = f"{school}/{fault.devices[0]}" if len(fault.devices) == 1 else f"{school}: {', '.join(rooms) or 'machines'}"
+    return [
+        fault.from_ms,
+        fault.until_ms,
+        each.service.months.clock.used_ms(fault.from_ms, fault.until_ms) / 1000,
+        fault.down_ms / _MINUTE_MS,
+        len(fault.devices),
+        where,
+        fault.incident or None,
+        ": ".join(part for part in (fault.title, cause((*fault.whats, *fault.causes))) if part),
+    ]
+
+
+def _number(value: Value) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+# -- planned work, credits ---------------------------------------------------------------------------------------------
+
+
+def _planned(inputs: Inputs, facts: Facts) -> Section:
+    rows: list[list[Value]] = []
+    for each in inputs.schools:
+        clock = each.service.months.clock
+        for planned in each.service.planned:
+            hold = planned.hold
+            where = "/".join(part for part in (hold.school, hold.device or hold.room) if part)
+            if hold.device_class:
+                where += f" ({hold.device_class})"
+            owed_s = clock.used_ms(hold.from_ms, hold.until_ms) / 1000
+            rows.append([hold.from_ms, hold.until_ms, owed_s, where, hold.reason, planned.by])
+    facts.add("planned.count", "times of planned work", Unit.COUNT, len(rows), source="holds")
+    if rows and facts.value("availability.maintained") is not None:
+        text = "{planned.count} times work was planned; {availability.maintained} of machines were left out for it."
+    else:
+        text = "{planned.count} times work was planned." if rows else "No work was planned."
+    table = Table(
+        name="Planned work",
+        title="Planned work, recorded before it began",
+        columns=[
+            Column(key="from", title="From", unit=Unit.MOMENT),
+            Column(key="until", title="Until", unit=Unit.MOMENT),
+            Column(key="owed", title="Within service", unit=Unit.SECONDS),
+            Column(key="where", title="Where"),
+            Column(key="reason", title="Why"),
+            Column(key="by", title="Recorded by"),
+        ],
+        rows=rows,
+        empty="No work was planned: caretaker maintenance PLACE --from --until --reason records it beforehand.",
+        note="What was recorded afterwards, and what took longer than planned, counts as down.",
+        most=MOST_PLANNED,
+    )
+    return Section(title="Planned work", sentences=[facts.say(text)], tables=[table])
+
+
+def _credits(inputs: Inputs, facts: Facts) -> Section:
+    rows: list[list[Value]] = []
+    for each in inputs.schools:
+        for part in each.service.months.parts:
+            level = f"{each.school.title}, {part.title}" if inputs.where.of_many else part.title
+            for line in part.credits:
+                failure = FAILURES[line.failure] + (f", priority {line.priority}" if line.priority is not None else "")
+                rows.append(
+                    [
+                        level,
+                        failure,
+                        line.count,
+                        line.per,
+                        line.points,
+                        line.percent,
+                        line.most_points,
+                        line.most_percent,
+                    ]
+                )
+    why = inputs.now.no_service
+    months = [figure for each in inputs.schools for figure in each.service.months.figures]
+    source, command = "service.toml and the figures above", totals.service_command(inputs, inputs.span.month)
+    for key, title in (
+        ("points", "credits in points, after caps"),
+        ("percent", "credits in percent of a month's charge, after caps"),
+        ("most_points", "credits in points, if all that nobody saw was down"),
+        ("most_percent", "credits in percent, if all that nobody saw was down"),
+    ):
+        value = sum(getattr(figure.cost, key) for figure in months) if months else None
+        facts.add(
+            f"credits.{key}",
+            title,
+            Unit.PERCENT if "percent" in key else Unit.NUMBER,
+            value,
+            why_not=why or "credits are reckoned for whole months",
+            source=source,
+            command=command,
+        )
+    table = Table(
+        name="Credits",
+        title="Credits, before caps",
+        columns=[
+            Column(key="level", title="Level"),
+            Column(key="failure", title="What failed"),
+            Column(key="count", title="How much", unit=Unit.NUMBER),
+            Column(key="per", title="For each full", unit=Unit.NUMBER),
+            Column(key="points", title="Points", unit=Unit.NUMBER, total="sum"),
+            Column(key="percent", title="Of the charge", unit=Unit.PERCENT, total="sum"),
+            Column(key="most_points", title="At most, points", unit=Unit.NUMBER, total="sum"),
+            Column(key="most_percent", title="At most, of the charge", unit=Unit.PERCENT, total="sum"),
+        ],
+        rows=rows,
+        empty=_empty(inputs, "nothing that costs credits failed"),
+        note="Caps of a month are not in these lines; the sentence above has them.",
+    )
+    return Section(title="Credits", sentences=[_cost(facts, why)], tables=[table])
+
+
+def _cost(facts: Facts, why: str) -> Sentence:
+    if facts.value("credits.points") is None:
+        return facts.say(f"Credits are n/a: {facts.known['credits.points'].why_not}.", "note")
+    told = [
+        f"{{credits.{key}}}" + (" points" if key == "points" else " of the month's charge")
+        for key in ("points", "percent")
+        if facts.value(f"credits.{key}")
+    ]
+    most = [
+        f"{{credits.{key}}}" + (" points" if key == "most_points" else " of the month's charge")
+        for key in ("most_points", "most_percent")
+        if facts.value(f"credits.{key}") != facts.value(f"credits.{key.removeprefix('most_')}")
+    ]
+    text = f"Credits come to {' and '.join(told)}, after caps" if told else "No credits are due for certain"
+    if most:
+        text += f"; at most {' and '.join(most)}, if all that nobody saw was down"
+    return facts.say(f"{text}.", "bad" if told else "plain")
+
+
+# -- what nobody saw, and what was shown before ------------------------------------------------------------------------
+
+
+def _blind(inputs: Inputs, facts: Facts) -> Section:
+    spans = [(each, span) for each in inputs.schools for span in each.service.blind]
+    minutes = sum(end - begin for _, (begin, end) in spans) / _MINUTE_MS
+    facts.add(
+        "blind.minutes", "minutes of service in which Caretaker could not see", Unit.MINUTES, minutes, source="sight"
+    )
+    facts.add("blind.times", "times that it could not", Unit.COUNT, len(spans), source="sight")
+    sentences = []
+    if spans:
+        sentences.append(
+            facts.say(
+                "For {blind.minutes} of service, in {blind.times} stretches, Caretaker itself could not see. What "
+                "machines did then is neither up nor down: it makes the range.",
+                "note",
+            )
+        )
+    elif all(each.service.watched_ms is None for each in inputs.schools):
+        sentences.append(facts.say("Caretaker has seen nothing yet.", "note"))
+    else:
+        sentences.append(facts.say("Caretaker itself could see in all hours of service.", "good"))
+    blind = Table(
+        name="Not seen",
+        title="When Caretaker could not see",
+        columns=[
+            *([Column(key="school", title="School")] if inputs.where.of_many else []),
+            Column(key="from", title="From", unit=Unit.MOMENT),
+            Column(key="until", title="Until", unit=Unit.MOMENT),
+            Column(key="minutes", title="Minutes of service", unit=Unit.MINUTES, total="sum"),
+        ],
+        rows=[
+            [*([each.school.title] if inputs.where.of_many else []), begin, end, (end - begin) / _MINUTE_MS]
+            for each, (begin, end) in spans
+        ],
+        empty="Caretaker could see in all hours of service.",
+        most=MOST_OUTAGES,
+    )
+    stated = [(each, one) for each in inputs.schools for one in each.service.months.stated]
+    facts.add(
+        "stated.revisions", "revisions of what was stated", Unit.COUNT, sum(one.revision > 1 for _, one in stated)
+    )
+    if not stated:
+        sentences.append(facts.say("No month of it was stated yet: that happens once it is over and computed.", "note"))
+    elif facts.value("stated.revisions"):
+        sentences.append(
+            facts.say(
+                "{stated.revisions} times a figure that had been stated came out otherwise; both are kept.", "note"
+            )
+        )
+    else:
+        sentences.append(facts.say("What was stated has not changed since."))
+    revisions = Table(
+        name="As it was stated",
+        title="As it was stated",
+        columns=[
+            *([Column(key="school", title="School")] if inputs.where.of_many else []),
+            Column(key="month", title="Month"),
+            Column(key="revision", title="Revision", unit=Unit.COUNT),
+            Column(key="made", title="Stated", unit=Unit.MOMENT),
+            Column(key="available", title="Available", unit=Unit.PERCENT),
+            Column(key="verdict", title="Verdict"),
+            Column(key="stamp", title="Version"),
+            Column(key="reason", title="Why"),
+        ],
+        rows=[
+            [
+                *([each.school.title] if inputs.where.of_many else []),
+                one.month,
+                one.revision,
+                one.made_ms,
+                cut_percent(_whole(one.figure).likely),
+                one.figure.verdict.value,
+                one.stamp,
+                one.reason,
+            ]
+            for each, one in stated
+        ],
+        empty="No month was stated yet: caretaker sla month states it once it is over.",
+    )
+    return Section(title="What nobody saw, and what was stated before", sentences=sentences, tables=[blind, revisions])
+
+
+def _whole(figure: sla.Month) -> Figure:
+    return sum((part.availability.devices for part in figure.parts), Figure())
+
+
+def _empty(inputs: Inputs, why: str) -> str:
+    """Why a table is empty, and what to do about it."""
+    if inputs.now.no_service == "no service level was agreed":
+        return "No service level was agreed: write one in service.toml and name it in estate.toml."
+    if inputs.now.no_service:
+        return f"Nothing to show: {inputs.now.no_service}."
+    return f"Nothing to show: {why}."
