@@ -17,6 +17,8 @@ from caretaker_collector.calendars import Calendars
 from caretaker_collector.core import Core
 from caretaker_collector.days.energy import EnergyDays
 from caretaker_collector.days.rollup import DayRollup
+from caretaker_collector.desk.changes import Changes
+from caretaker_collector.desk.data import DeskData
 from caretaker_collector.http import listen, serve
 from caretaker_collector.journal import Journal
 from caretaker_collector.ledger import Ledger
@@ -109,6 +111,8 @@ class Collector:
         ]
         self.act = Act(self.memory, self.ledger, key, outlet, clock) if key else None
         stages += [self.act] if self.act else []
+        self.changes = Changes(self.db, estate, self.now)
+        stages.append(self.changes)
         self.core = Core(self.journal, self.db, self.memory, self.ledger, stages, clock, settings.tick_s)
         self.recorder = Recorder(self.journal, self.db, self.store, estate, self.memory)
         self.day_rollup = DayRollup(self.db, self.store, estate, self.recorder, clock, folder_of_estate)
@@ -117,6 +121,7 @@ class Collector:
         self.sender = Sender(self.db, channels, clock)
         self.heartbeat = heartbeat_of(alerts, self.problems)
         self.figures = OwnBook(self)
+        self.desk = DeskData(self, self.changes)
         bus = MqttBus(broker_of(settings.broker), clock.now_ms)
         self.receiver = Receiver(bus, self.journal, self.memory, outlet, clock, settings.journal.commit_ms / 1000)
 
@@ -136,6 +141,7 @@ class Collector:
                 tasks.create_task(self._prune(), name="prune")
                 tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(serve(self, listening), name="http")
+                tasks.create_task(self.changes.watch(), name="changes")
                 tasks.create_task(self.sender.run(), name="notify")
                 if self.heartbeat:
                     tasks.create_task(self.heartbeat.run(), name="heartbeat")
@@ -145,6 +151,7 @@ class Collector:
 
     async def close(self) -> None:
         """Let go of everything. What is in the journal and not yet stored is stored after the next start."""
+        await self.desk.close()
         await self.store.close()
         self.journal.close()
         self.db.close()

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -117,7 +116,7 @@ def _told(told: Told, clock: Clock) -> list[str]:
             f" by rule {decision.rule} ({decision.policy_file}:{decision.rule_line}, version {decision.policy_version})"
         )
     if told.command is not None:
-        head += ", " + _story(told.command, clock)
+        head += ", " + story(told.command, clock)
     lines = [head]
     for reason in decision.reasons:
         age = f"   (report {reason.age_s} s old)" if reason.age_s is not None else ""
@@ -125,13 +124,8 @@ def _told(told: Told, clock: Clock) -> list[str]:
     return lines
 
 
-def _short(path: str) -> str:
-    """A path as one would type it from here."""
-    near = Path(path)
-    return str(near.relative_to(Path.cwd())) if near.is_relative_to(Path.cwd()) else path
-
-
-def _story(command: CommandStory, clock: Clock) -> str:
+def story(command: CommandStory, clock: Clock) -> str:
+    """What became of a command: "asked 16:39:55, warned 16:39:56, done 16:41:57"."""
     words = [f"asked {clock(command.asked_ms)}"]
     for at_ms, step, reason in command.steps:
         note = f" ({reason.replace('_', ' ')})" if reason != "none" else ""

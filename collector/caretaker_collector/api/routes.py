@@ -127,7 +127,7 @@ class Api:
                 next_ = before
                 break
             before = incident.number
-            if _fits(incident, status, kind):
+            if fits(incident, status, kind):
                 found.append(incident)
         return answer(IncidentList([summary_of(incident) for incident in found], next_))
 
@@ -260,7 +260,8 @@ def _raw(status: int, body: bytes) -> Response:
     return answer(msgspec.Raw(body), status)
 
 
-def _fits(incident: Incident, status: str, kind: str | None) -> bool:
+def fits(incident: Incident, status: str, kind: str | None = None) -> bool:
+    """Whether an incident is of this status ("all" and "unfixed" are more than one) and kind (None: any)."""
     if kind is not None and incident.kind != kind:
         return False
     return status == "all" or (incident.open if status == "unfixed" else incident.status == status)

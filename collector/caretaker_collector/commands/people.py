@@ -22,10 +22,10 @@ from caretaker_collector.commands.base import (
     say,
     settings_of,
 )
-from caretaker_collector.records import HeldBack, Kind, Record
+from caretaker_collector.record_words import day_time, kept_back, standing, times
+from caretaker_collector.records import Kind, Record
 from caretaker_collector.settings import CollectorSettings, load_estate
 from caretaker_contract.errors import ConfigError
-from caretaker_rules.calendar import local
 from caretaker_rules.model import Estate
 from caretaker_rules.repeats import Every, Series
 
@@ -85,7 +85,7 @@ def _make(
     )
     number = records.make(db, kind, scope, series, reason, people.who(by), now_ms)
     count = len(scope.devices(estate))
-    typer.echo(_said(kind, number, str(scope), _times(series, zone), reason))
+    typer.echo(_said(kind, number, str(scope), times(series, zone), reason))
     machines = f"{count} machine{'' if count == 1 else 's'}"
     if kind == "silence":
         say(f"{machines}; incidents are recorded meanwhile, and told afterwards if they are still open")
@@ -163,7 +163,7 @@ def holds(
     for stop_on in stops:
         place = "/".join(part for part in (stop_on.school, stop_on.room) if part) or "all"
         school = estate.schools.get(stop_on.school or "")
-        since = _moment(stop_on.since_ms, ZoneInfo(school.time_zone if school else "UTC"))
+        since = day_time(stop_on.since_ms, ZoneInfo(school.time_zone if school else "UTC"))
         typer.echo(
             f"STOPPED {place} since {since}{'' if school else ' UTC'}: {stop_on.reason} (caretaker resume {place})"
         )
@@ -171,23 +171,14 @@ def holds(
         zone = (
             ZoneInfo(estate.schools[record.scope.school].time_zone) if record.scope.school in estate.schools else None
         )
-        typer.echo(f"{record.id:>4}  {record.kind:<11}  {record.scope}  {_times(record.series, zone)}")
-        state_now = _state(record, now_ms, zone)
+        typer.echo(f"{record.id:>4}  {record.kind:<11}  {record.scope}  {times(record.series, zone)}")
+        state_now = standing(record, now_ms, zone)
         typer.echo(f"      {state_now}; by {record.by}: {record.reason}")
-        typer.echo(f"      {_kept_back(estate, db, record, held, now_ms)}")
+        typer.echo(f"      {kept_back(estate, db, record, held, now_ms)}")
     if not found and not past and not stops:
         say("nothing is held, frozen or worked on; keep a room on: caretaker hold ash/ict1 --until 18:00 --reason club")
     elif not found and past:
         say("nothing of that is over yet; `caretaker holds` shows what is on or to come")
-
-
-def _kept_back(estate: Estate, db: sqlite3.Connection, record: Record, held: HeldBack, now_ms: int) -> str:
-    """What a record did, in words."""
-    if record.kind == "silence":
-        count = len(records.silenced(db, estate, record, now_ms))
-        return f"{count} incident{'' if count == 1 else 's'} opened meanwhile"
-    alone = f", {held.by_this_alone} by this alone" if held.machines else ""
-    return f"kept on {held.machines} machine{'' if held.machines == 1 else 's'}{alone}"
 
 
 def end(
@@ -222,7 +213,7 @@ def copy(
     series = Series(from_ms=from_ms, until_ms=until_ms, time_zone=str(zone))
     why = reason or record.reason
     made = records.make(db, record.kind, record.scope, series, why, people.who(by or record.by), now_ms)
-    typer.echo(_said(record.kind, made, str(record.scope), _times(series, zone), why))
+    typer.echo(_said(record.kind, made, str(record.scope), times(series, zone), why))
 
 
 def _one(db: sqlite3.Connection, number: int) -> Record:
@@ -230,28 +221,6 @@ def _one(db: sqlite3.Connection, number: int) -> Record:
     if record is None:
         fail(f"{number}: there is no such hold; `caretaker holds` and `caretaker holds --past` list them", CANNOT_TELL)
     return record
-
-
-def _times(series: Series, zone: ZoneInfo | None) -> str:
-    begin, until = local(series.from_ms, zone or ZoneInfo("UTC")), local(series.until_ms, zone or ZoneInfo("UTC"))
-    if series.every is None:
-        last = f"{until:%H:%M}" if begin.date() == until.date() else _moment(series.until_ms, zone)
-        return f"from {_moment(series.from_ms, zone)} until {last}"
-    which = "each day" if series.every == "day" else f"each {begin:%A}"
-    return f"{which} {begin:%H:%M}-{until:%H:%M}, {begin.day} {begin:%b} to {series.last_day:%d %b %Y}"
-
-
-def _moment(at_ms: int, zone: ZoneInfo | None) -> str:
-    moment = local(at_ms, zone or ZoneInfo("UTC"))
-    return f"{moment:%a} {moment.day} {moment:%b %H:%M}"
-
-
-def _state(record: Record, now_ms: int, zone: ZoneInfo | None) -> str:
-    following = record.next_time(now_ms)
-    if following is None:
-        early = "ended early" if record.ended_ms is not None else "over since"
-        return f"{early} {_moment(record.over_ms(), zone)}"
-    return "on now" if following[0] <= now_ms else f"next {_moment(following[0], zone)}"
 
 
 def _everywhere_or(where: str, settings: CollectorSettings) -> tuple[str | None, str | None]:

@@ -170,7 +170,12 @@ def _devices(hits: Sequence[Subject]) -> str:
 
 
 def _told(entry: Entry, names: Mapping[str, str], zone: ZoneInfo) -> str:
-    words = [_ACTIONS[entry.action]]
+    return " ".join(filter(None, said_of(entry, names, zone))) + f"  ({entry.by})"
+
+
+def said_of(entry: Entry, names: Mapping[str, str], zone: ZoneInfo) -> tuple[str, str]:
+    """An entry of a log in words: what was done, and all that was said with it. `names`: of other incidents by uid."""
+    words = []
     if entry.opened is not None:
         words.append(entry.opened.title)
         if entry.opened.priority is not None:
@@ -185,4 +190,4 @@ def _told(entry: Entry, names: Mapping[str, str], zone: ZoneInfo) -> str:
         words.append(entry.text)
     if entry.when_ms and entry.when_ms != entry.at_ms:
         words.append(f"as of {moment(entry.when_ms, zone)}")
-    return " ".join(words) + f"  ({entry.by})"
+    return _ACTIONS[entry.action], " ".join(words)

@@ -1,0 +1,1 @@
+"""The desk of a running collector: where the figures of its pages come from."""

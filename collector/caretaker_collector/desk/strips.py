@@ -1,0 +1,202 @@
+"""A machine's day as spells without a gap, from the changes of state that are in the store: as boards show it.
+
+What is known at the beginning of a day is the newest change before it. A machine that was on stays on until it says
+otherwise, for as long as Caretaker could see: where nobody could, only the machine's own next word proves it, and what
+nothing proves is blind. One that went off is off until it says otherwise, seen or not. Before the first change of all
+it is unknown, or blind where its first word tells of something earlier.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+
+from msgspec import Struct
+
+from caretaker_collector.days.owed import change_of
+from caretaker_collector.desk import daily
+from caretaker_collector.desk.sources import Sources
+from caretaker_collector.points import CHANGE, whole
+from caretaker_contract.messages import PowerState
+from caretaker_contract.metrics import Point
+from caretaker_contract.topics import Address
+from caretaker_dashboards.desk.views import Spell
+from caretaker_rules.calendar import midnight_ms
+from caretaker_rules.intervals import Spans, both
+from caretaker_rules.model import Transition
+from caretaker_rules.presence import ON_STATES
+from caretaker_rules.shown import Shown, shown_as
+from caretaker_rules.standing import shown_now
+
+LOOK_BACK_DAYS = (1, 6, 25, 60)
+"""How far behind the day the newest change before it is looked for, step by step; what is older leaves a machine
+blind until its first change."""
+CONCLUDED = frozenset({PowerState.LOST, PowerState.UNKNOWN})
+"""States that the collector concludes, which no machine says."""
+
+
+class Change(Struct, frozen=True, gc=False):
+    """A change of state, and what it leaves the machine shown as."""
+
+    at_ms: int
+    from_state: PowerState
+    to_state: PowerState
+    shown: Shown
+
+
+def changes_by_device(points: Iterable[Point]) -> dict[str, list[Change]]:
+    """The changes that `transition` points tell of, in order of time."""
+    found: dict[str, list[Change]] = {}
+    for point in whole(points, *CHANGE):
+        told = change_of(point)
+        shown = point.fields.get("shown")
+        found.setdefault(point.tags[3], []).append(
+            Change(
+                told.at_ms,
+                told.from_state,
+                told.to_state,
+                Shown(str(shown)) if shown is not None else _shown(told),
+            )
+        )
+    for changes in found.values():
+        changes.sort(key=lambda change: change.at_ms)
+    return found
+
+
+def _shown(told: Transition) -> Shown:
+    """Of a point that was written before `shown` was."""
+    return shown_as(told.to_state, told.cause, told.from_state)
+
+
+def spells_of(
+    changes: Sequence[Change], before: Change | None, start_ms: int, until_ms: int, unseen: Spans
+) -> list[Spell]:
+    """The spells of [start, until), without gap or overlap; neighbours differ. Empty when that is empty.
+
+    `changes` in order; what lies before the span counts as before, and what lies after it proves its end where it
+    fits. `unseen`: when nobody could see, sorted and apart.
+    """
+    if until_ms <= start_ms:
+        return []
+    line = _Line(start_ms, until_ms, unseen)
+    earlier = [change for change in changes if change.at_ms <= start_ms]
+    known = earlier[-1] if earlier else before
+    later = [change for change in changes if change.at_ms > start_ms]
+    first = later[0] if later else None
+    blank = Shown.UNKNOWN if first is None or first.from_state is PowerState.UNKNOWN else Shown.BLIND
+    for change in later:
+        line.to(min(change.at_ms, until_ms), known, change, blank)
+        if change.at_ms >= until_ms:
+            return line.spells
+        known = change
+    line.to(until_ms, known, None, blank)
+    return line.spells
+
+
+class _Line:
+    """Writes spells, each from where the last one ended."""
+
+    def __init__(self, start_ms: int, until_ms: int, unseen: Spans) -> None:
+        self.spells: list[Spell] = []
+        self._at_ms = start_ms
+        self._until_ms = until_ms
+        self._unseen = unseen
+
+    def to(self, end_ms: int, known: Change | None, following: Change | None, blank: Shown) -> None:
+        """From where the last one ended until `end_ms` it was as `known` left it, where that is proved."""
+        if known is None:
+            self._add(end_ms, blank)
+            return
+        proved = known.to_state not in ON_STATES or (
+            following is not None and following.to_state not in CONCLUDED and following.from_state is known.to_state
+        )
+        if not proved:
+            for begin, end in both([(self._at_ms, end_ms)], self._unseen) if self._at_ms < end_ms else []:
+                self._add(begin, known.shown)
+                self._add(end, Shown.BLIND)
+        self._add(end_ms, known.shown)
+
+    def _add(self, end_ms: int, shown: Shown) -> None:
+        if end_ms <= self._at_ms:
+            return
+        last = self.spells[-1] if self.spells else None
+        if last is not None and last.shown is shown:
+            self.spells[-1] = Spell(last.from_ms, end_ms, shown)
+        else:
+            self.spells.append(Spell(self._at_ms, end_ms, shown))
+        self._at_ms = end_ms
+
+
+class Strips(Struct, frozen=True):
+    """Spells by device, of one span of time."""
+
+    start_ms: int
+    until_ms: int
+    spells: Mapping[str, list[Spell]]
+
+
+class StripMaker:
+    """Reads changes of state from the store, for the devices of one school."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    async def days(
+        self, school: str, devices: Sequence[str], first: date, last: date, device: str | None = None
+    ) -> list[Strips]:
+        """The strips of each local day from `first` to `last`; `device`: of this one only. Unavailable: the store."""
+        sources, now_ms, zone = self._sources, self._sources.now_ms(), self._sources.zone(school)
+        from_ms, end_ms = midnight_ms(first, zone), midnight_ms(last + timedelta(days=1), zone)
+        until_ms = min(end_ms, now_ms)
+        if until_ms <= from_ms:
+            return [Strips(*span, {name: [] for name in devices}) for _, span in self._spans(first, last, school)]
+        sight = await daily.sight_of(sources, from_ms, until_ms, now=until_ms == now_ms)
+        unseen = daily.unseen(sight, from_ms, until_ms)
+        read_until = until_ms
+        if unseen and until_ms < now_ms:  # what came after the span may prove how it ended
+            read_until = min(now_ms, until_ms + 86_400_000)
+        changes = await self._read(school, from_ms, read_until + 1, device)
+        before = await self._before(school, devices, from_ms, device)
+        found = []
+        for _, (start_ms, day_end_ms) in self._spans(first, last, school):
+            day_until = min(day_end_ms, now_ms)
+            spells = {
+                name: spells_of(changes.get(name, []), before.get(name), start_ms, day_until, unseen)
+                for name in devices
+            }
+            found.append(Strips(start_ms, day_end_ms, spells))
+        return found
+
+    def _spans(self, first: date, last: date, school: str) -> list[tuple[date, tuple[int, int]]]:
+        zone, day, found = self._sources.zone(school), first, []
+        while day <= last:
+            found.append((day, self._sources.span_of(day, zone)))
+            day += timedelta(days=1)
+        return found
+
+    async def _read(self, school: str, from_ms: int, until_ms: int, device: str | None) -> dict[str, list[Change]]:
+        points = await self._sources.store.read("transition", from_ms, until_ms, school=school, device=device)
+        return changes_by_device(points)
+
+    async def _before(self, school: str, devices: Sequence[str], from_ms: int, device: str | None) -> dict[str, Change]:
+        """The newest change of each device before a moment: what is known of it by heart, else from the store."""
+        found: dict[str, Change] = {}
+        missing: set[str] = set()
+        for name in devices:
+            entry = self._sources.memory.entries.get(Address(school, name))
+            presence = entry.tracked.presence if entry is not None else None
+            if presence is None or not (presence.heard_ms or presence.since_ms):
+                continue  # nothing was ever heard of it
+            if 0 < presence.since_ms <= from_ms:  # as it is now it was then
+                found[name] = Change(presence.since_ms, PowerState.UNKNOWN, presence.state, shown_now(presence))
+            else:
+                missing.add(name)
+        end_ms = from_ms
+        for back in LOOK_BACK_DAYS:
+            if not missing:
+                break
+            start_ms = from_ms - back * 86_400_000
+            for name, changes in (await self._read(school, start_ms, end_ms, device)).items():
+                if name in missing and changes:
+                    found[name] = changes[-1]
+                    missing.discard(name)
+            end_ms = start_ms
+        return found
