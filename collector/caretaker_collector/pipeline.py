@@ -1,7 +1,7 @@
 """The order of work, written once.
 
     receive -> journal -> decode -> deduplicate -> stay -> track -> watch -> calendars -> decide -> order -> recall
-                       |                               -> wake -> ready -> alerts -> now -> keep -> feeds -> act -> changes
+                       |                       -> wake -> ready -> alerts -> now -> keep -> feeds -> act -> changes
                        \\-> decode -> record
 
 The upper row is the core reader, the lower one the recorder.
