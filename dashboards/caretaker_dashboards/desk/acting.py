@@ -1,0 +1,106 @@
+"""/act/{action}: a form that asks, a preview of what it touches, and the answer. Only a POST with a token acts."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from caretaker_contract.errors import ConfigError
+from caretaker_dashboards.desk.faults import fault, safely
+from caretaker_dashboards.desk.ports import Acts, Data, NotThere, Viewer
+from caretaker_dashboards.desk.shell import Main, Shell, viewer_of
+from caretaker_dashboards.desk.views import Answered, Form
+
+OURS: Final = frozenset({"csrf", "place"})
+"""Names of the form that are no fields of the action."""
+MOST_FIELDS: Final = 30
+LONGEST_VALUE: Final = 2_000
+
+
+class Acting:
+    """The three routes of every action."""
+
+    def __init__(self, data: Data, acts: Acts, shell: Shell) -> None:
+        self._data = data
+        self._acts = acts
+        self._shell = shell
+
+    def routes(self) -> list[BaseRoute]:
+        """Asking with GET changes nothing."""
+        return [
+            Route("/act/{action}", safely(self._shell, self._ask), methods=["GET"]),
+            Route("/act/{action}", safely(self._shell, self._do), methods=["POST"]),
+            Route("/act/{action}/preview", safely(self._shell, self._preview), methods=["POST"]),
+        ]
+
+    async def _ask(self, request: Request) -> Response:
+        viewer = viewer_of(request)
+        if viewer is None:
+            return fault(self._shell, request, 403)
+        action, fields = request.path_params["action"], _fields(request.query_params)
+        place = request.query_params.get("place", "")
+        form = self._acts.form(viewer.who, action, place, fields)
+        filled = {field.name: field.value for field in form.fields} | fields
+        return self._shell.page(request, await self._form(viewer, form, filled))
+
+    async def _form(self, viewer: Viewer, form: Form, fields: Mapping[str, str], faults: tuple[str, ...] = ()) -> Main:
+        seen, wrong = None, ""
+        try:
+            seen = await self._acts.preview(viewer.who, form.action, form.place, fields)
+        except ConfigError as error:
+            wrong = "; ".join(error.faults)
+        return Main("act.html", form.title, form=form, csrf=viewer.csrf, seen=seen, wrong=wrong, faults=faults)
+
+    async def _preview(self, request: Request) -> Response:
+        """The part of the form that says what it would touch."""
+        viewer = viewer_of(request)
+        if viewer is None:
+            return fault(self._shell, request, 403)
+        sent = await _sent(request)
+        try:
+            seen = await self._acts.preview(
+                viewer.who, request.path_params["action"], sent.get("place", ""), _fields(sent)
+            )
+            wrong = ""
+        except ConfigError as error:
+            seen, wrong = None, "; ".join(error.faults)
+        return self._shell.page(request, Main("act_preview.html", "What it would touch", seen=seen, wrong=wrong))
+
+    async def _do(self, request: Request) -> Response:
+        viewer = viewer_of(request)
+        if viewer is None:
+            return fault(self._shell, request, 403)
+        action, sent = request.path_params["action"], await _sent(request)
+        place, fields = sent.get("place", ""), _fields(sent)
+        try:
+            answered = await self._acts.act(viewer.who, action, place, fields)
+        except ConfigError as error:
+            form = self._acts.form(viewer.who, action, place, fields)
+            main = await self._form(viewer, form, fields, tuple(error.faults))
+            return self._shell.page(request, main, 422)
+        return self._shell.page(request, self._told(viewer, action, place, answered), 200 if answered.ok else 409)
+
+    def _told(self, viewer: Viewer, action: str, place: str, answered: Answered) -> Main:
+        try:
+            title = self._acts.form(viewer.who, action, place, {}).title
+        except (NotThere, ConfigError):
+            title = "Done"  # what was acted on is no more, such as a record that was ended
+        return Main(
+            "act_done.html",
+            title if answered.ok else f"Not done: {title}",
+            title_of=title,
+            answered=answered,
+            place=place,
+        )
+
+
+async def _sent(request: Request) -> Mapping[str, str]:
+    """What a form sent; files are not taken."""
+    async with request.form(max_files=0, max_fields=MOST_FIELDS) as form:
+        return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def _fields(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value[:LONGEST_VALUE] for name, value in given.items() if name not in OURS}
