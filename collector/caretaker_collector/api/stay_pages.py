@@ -40,11 +40,15 @@ MOST_ADDRESSES: Final = 10_000
 MOST_BODY: Final = 1024
 """Bytes: our form sends none, and what is sent is not read."""
 
+# The desk's colours, by day and by night (desk/static/desk.css); here within the page, which loads nothing else.
 _STYLE: Final = (
+    ":root{color-scheme:light dark}"
     "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:0 auto;padding:2rem 1.2rem;"
-    "color:#1b2a3a;background:#fff}h1{font-size:1.5rem;line-height:1.3}"
+    "color:#17212c;background:#fff;overflow-wrap:anywhere}h1{font-size:1.5rem;line-height:1.3}"
     "button{font:inherit;font-weight:600;width:100%;padding:1rem;border:0;border-radius:.5rem;"
-    "background:#0b5fa5;color:#fff}p{color:#44566a}"
+    "background:#0b5797;color:#fff}button:focus-visible{outline:3px solid;outline-offset:3px}p{color:#4d5b69}"
+    "@media(prefers-color-scheme:dark){body{color:#e7ecf1;background:#0f151b}p{color:#a9b6c2}"
+    "button{background:#86bff2;color:#0c1620}}"
 )
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 HEADERS: Final = {
@@ -108,7 +112,7 @@ class StayPages:
         until_ms = stays.standing_ms(collector.db, *place, now_ms)
         already = f"<p>It is kept on until {self._moment(place[0], until_ms)} already.</p>" if until_ms else ""
         return _page(
-            f"Keep {room} on for {_words(self._stay_ms)}?",
+            f"Keep {room} on for {stay_words(self._stay_ms)}?",
             f'{already}<form method="post"><button>Keep it on</button></form>'
             "<p>Until then Caretaker leaves the computers of this room on. They can still be switched off by hand.</p>",
         )
@@ -166,7 +170,8 @@ class StayPages:
         return f"{local(at_ms, ZoneInfo(self._collector.estate.schools[school].time_zone)):%H:%M}"
 
 
-def _words(stay_ms: int) -> str:
+def stay_words(stay_ms: int) -> str:
+    """For how long a link keeps its room on: "an hour", "40 min"."""
     return "an hour" if stay_ms == 3_600_000 else duration(stay_ms / 1000)
 
 
