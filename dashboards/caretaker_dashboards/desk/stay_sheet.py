@@ -27,8 +27,7 @@ bdi, h1, h2 { overflow-wrap: anywhere }
 
 def matrix(link: str) -> tuple[bytes, ...]:
     """The modules of a link's code, row by row: 1 is dark. Error correction Q: a quarter of it may be torn or dirty."""
-    rows: tuple[bytes, ...] = segno.make(link, error="q", micro=False).matrix
-    return tuple(bytes(row) for row in rows)
+    return tuple(bytes(row) for row in segno.make(link, error="q", micro=False).matrix)
 
 
 def qr_svg(link: str, title: str) -> str:
