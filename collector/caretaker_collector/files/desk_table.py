@@ -6,11 +6,12 @@ from urllib.parse import urlsplit
 from caretaker_collector.files.faults import choose
 from caretaker_collector.files.kinds import CollectorSettings
 from caretaker_collector.files.toml_file import TomlFile
-from caretaker_dashboards.desk.guard import LOOPBACK_NAMES, GuardSettings
+from caretaker_dashboards.desk.guard_settings import LOOPBACK_NAMES, GuardSettings
 from caretaker_dashboards.desk.peers import plain
 from caretaker_rules.durations import parse_duration
 from caretaker_rules.model import Estate
 
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # no name that anybody could type
 IDLE_FOR_S = (60, 24 * 3600)
 AT_MOST_S = (60, 30 * 86_400)
 
@@ -26,7 +27,7 @@ def guard_of(settings: CollectorSettings) -> GuardSettings:
     names = [urlsplit(address).hostname or "", settings.http.host, *desk.hosts]
     return GuardSettings(
         address=address,
-        hosts=frozenset(name.lower().removesuffix(".") for name in names if name not in ("", "0.0.0.0", "::")),  # noqa: S104
+        hosts=frozenset(name.lower().removesuffix(".") for name in names if name and name not in EVERYWHERE),
         header=desk.header,
         proxies=frozenset(plain(proxy) for proxy in desk.proxies),
         open_schools=frozenset(desk.public_school_pages),
@@ -42,7 +43,8 @@ def address_of(settings: CollectorSettings) -> str:
         host = f"[{name}]" if ":" in name else name
         return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
     http = settings.http
-    host = f"[{http.host}]" if ":" in http.host else http.host.lower()
+    name = "127.0.0.1" if http.host in EVERYWHERE else http.host.lower()
+    host = f"[{name}]" if ":" in name else name
     return f"http://{host}" + (f":{http.port}" if http.port != 80 else "")
 
 

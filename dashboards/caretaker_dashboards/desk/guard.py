@@ -2,10 +2,10 @@
 
 How it is put together (collector/caretaker_collector/http.py):
 
-    guard = GuardSettings(address="https://desk.example", hosts=frozenset({"desk.example"}))
-    signin = SignInPages(accounts, guard, render)                  # signin.py
+    guard = guard_of(collector.settings)                           # a GuardSettings; collector's files/desk_table.py
+    signin = SignInPages(accounts, guard, shell.extended)          # signin.py
     desk = Starlette(routes=[*signin.routes(), *pages])            # request.state.viewer: a ports.Viewer
-    app = Starlette(routes=[..., Mount("/", Guarded(desk, accounts, guard))])
+    app = Starlette(routes=[..., Mount("/", Guarded(desk, accounts, guard, draw=shell.extended))])
     uvicorn.Config(Peers(app, guard.proxies), proxy_headers=False)  # peers.py: who is really at the other end
 
 Behind it every page finds `request.state.viewer` (None on the few addresses that are open to all), `request.state.csrf`
@@ -15,80 +15,28 @@ that stays open on an empty chair ends like any other. An event stream ends with
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from time import monotonic
-from typing import Final
-from urllib.parse import parse_qs, quote
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qs
 
-from msgspec import Struct
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caretaker_contract.errors import Unavailable
+from caretaker_dashboards.desk.asked import for_a_page, live, name_of, sign_in_path, stream, whole_path
 from caretaker_dashboards.desk.cookies import Cookies, new_secret, same, token_of_form
-from caretaker_dashboards.desk.peers import LOOPBACK, PEER
+from caretaker_dashboards.desk.guard_settings import HEADERS, HSTS, LOOPBACK_NAMES, GuardSettings, Rates
+from caretaker_dashboards.desk.peers import PEER
 from caretaker_dashboards.desk.ports import Accounts, Refusal, Viewer
 from caretaker_dashboards.desk.rates import Buckets, network_of
 
 LARGEST_BODY: Final = 65_536
 BODY_WITHIN_S: Final = 10.0
-LOOPBACK_NAMES: Final = frozenset({"localhost", *LOOPBACK})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-CSP: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-HEADERS: Final = {
-    "Content-Security-Policy": CSP,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",  # what frame-ancestors says, for old browsers
-    # Not no-referrer: with it browsers send "Origin: null" with our own forms too.
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-HSTS: Final = "max-age=31536000"
-
-
-class Rates(Struct, frozen=True):
-    """So many requests at once, and so many a second in the long run."""
-
-    reads: tuple[float, float] = (240, 20)  # of a session: somebody with several pages open, each looking now and then
-    changes: tuple[float, float] = (60, 2)  # of a session
-    strangers: tuple[float, float] = (60, 5)  # of an address without a session
-
-
-class GuardSettings(Struct, frozen=True, kw_only=True):
-    """What the guard has to know of `[desk]` in collector.toml."""
-
-    address: str  # how people reach the desk: scheme, host and port, no path
-    hosts: frozenset[str] = frozenset()  # names in the Host header beside those of loopback; lower case, no port
-    header: str = ""  # a header in which a trusted proxy names who has signed in; "": none is believed
-    proxies: frozenset[str] = frozenset()  # addresses of the direct peers that may say so
-    open_schools: frozenset[str] = frozenset()  # whose school page anybody may read
-    open_paths: frozenset[str] = frozenset({"/sign-in", "/favicon.ico", "/robots.txt", "/manifest.webmanifest"})
-    open_folders: tuple[str, ...] = ("/static/",)
-
-    @property
-    def https(self) -> bool:
-        """Whether people reach the desk by https."""
-        return self.address.startswith("https://")
-
-    def open_to_all(self, path: str) -> bool:
-        """Whether a page may be had without signing in."""
-        parts = path.split("/")
-        if ".." in parts:
-            return False
-        if len(parts) > 2 and parts[1] == "s":
-            return parts[2] in self.open_schools
-        return path in self.open_paths or self.free(path)
-
-    def free(self, path: str) -> bool:
-        """Whether it is a file that is the same for everybody: no session is looked up, and nothing counted."""
-        return path.startswith(self.open_folders) and ".." not in path
 
 
 class _Refused(Exception):
@@ -102,6 +50,22 @@ class _Elsewhere(Exception):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.path = path
+
+
+class Draws(Protocol):
+    """Makes a page of a template that extends base.html (`Shell.extended`)."""
+
+    def __call__(
+        self,
+        request: Request,
+        template: str,
+        title: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: Any,
+    ) -> Response:
+        """The page."""
+        ...
 
 
 _USUAL: Final = Rates()
@@ -118,13 +82,14 @@ class Guarded:
         rates: Rates = _USUAL,
         now_s: Callable[[], float] = monotonic,
         body_within_s: float = BODY_WITHIN_S,
+        draw: Draws | None = None,
     ) -> None:
         self._app, self._accounts, self._settings = app, accounts, settings
         self._cookies = Cookies(settings.https)
         self._hosts = LOOPBACK_NAMES | settings.hosts
         self._reads, self._changes = Buckets(*rates.reads), Buckets(*rates.changes)
         self._strangers = Buckets(*rates.strangers)
-        self._now_s, self._body_within_s = now_s, body_within_s
+        self._now_s, self._body_within_s, self._draw = now_s, body_within_s, draw
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer it, or let it in."""
@@ -139,10 +104,10 @@ class Guarded:
         try:
             inner, receive = await self._admit(scope, headers, receive, kept)
         except _Refused as refused:
-            await _page(refused, _for_a_page(scope, headers))(scope, receive, send)
+            await self._page(refused, scope, headers)(scope, receive, send)
         except Unavailable:
             away = _Refused(503, "The desk cannot look you up just now", "Nothing was done. Please try again.")
-            await _page(away, _for_a_page(scope, headers))(scope, receive, send)
+            await self._page(away, scope, headers)(scope, receive, send)
         except _Elsewhere as elsewhere:
             await RedirectResponse(elsewhere.path, 303)(scope, receive, send)
         else:
@@ -151,7 +116,7 @@ class Guarded:
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         """Behind the guard. A stream of events goes on only as long as its session."""
         cookie, over = scope["state"]["cookie"], False
-        if not cookie or not _stream(headers):
+        if not cookie or not stream(headers):
             await self._app(scope, receive, send)
             return
 
@@ -178,7 +143,7 @@ class Guarded:
             return _with_state(scope, None, "", ""), receive
         address = scope["client"][0] if scope.get("client") else ""
         session, form = self._cookies.read(headers.getlist("cookie"))
-        viewer = self._viewer(session, _live(headers))
+        viewer = self._viewer(session, live(headers))
         changes = scope["method"] not in SAFE_METHODS
         self._count(viewer, address, changes)
         if self._settings.header:
@@ -207,7 +172,7 @@ class Guarded:
     def _check_host(self, headers: Headers) -> None:
         """A name that is not ours may be an attacker's that leads here (DNS rebinding)."""
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or _name_of(hosts[0]) not in self._hosts:
+        if len(hosts) != 1 or name_of(hosts[0]) not in self._hosts:
             raise _Refused(
                 400,
                 "This is not the desk's address",
@@ -252,8 +217,8 @@ class Guarded:
 
     def _sign_in_first(self, scope: Scope, headers: Headers) -> Exception:
         """To the sign-in page and back, for a page; 401 for what a page's script asks for, and for changes."""
-        if scope["method"] in ("GET", "HEAD") and _for_a_page(scope, headers):
-            return _Elsewhere(sign_in_path(_whole_path(scope)))
+        if scope["method"] in ("GET", "HEAD") and for_a_page(scope, headers):
+            return _Elsewhere(sign_in_path(whole_path(scope)))
         return _Refused(
             401,
             "Please sign in",
@@ -264,7 +229,7 @@ class Guarded:
     def _check_origin(self, headers: Headers) -> None:
         """What changes something has to come from our own pages. (Programs that are no browsers say neither.)"""
         site, origin, host = headers.get("sec-fetch-site"), headers.get("origin"), headers["host"].lower()
-        name = _name_of(host)
+        name = name_of(host)
         scheme = "https" if self._settings.https else "http"
         ours = {self._settings.address, f"{scheme}://{host}"} | (
             {f"http://{host}"} if name in LOOPBACK_NAMES else set()
@@ -310,6 +275,22 @@ class Guarded:
         """What somebody may do who has to choose a password first."""
         return path in ("/account", "/sign-out") or self._settings.open_to_all(path)
 
+    def _page(self, refused: _Refused, scope: Scope, headers: Headers) -> Response:
+        """A refusal as a page, or as a line for a script."""
+        if not for_a_page(scope, headers):
+            return Response(f"{refused.title}. {refused.text}\n", refused.status, refused.headers, "text/plain")
+        if self._draw is None:
+            return _plain_page(refused)
+        return self._draw(
+            Request(_with_state(scope, None, "", "")),
+            "refused.html",
+            refused.title,
+            refused.status,
+            refused.headers,
+            heading=refused.title,
+            text=refused.text,
+        )
+
     def _with_headers(self, scope: Scope, send: Send, kept: list[str]) -> Send:
         """Each answer gets the headers that keep a browser careful, whatever made it."""
         free = self._settings.free(scope["path"])
@@ -330,20 +311,6 @@ class Guarded:
 
 
 _FORM: Final = "application/x-www-form-urlencoded"
-
-
-def own_path(text: str) -> str:
-    """`text` if it is a path of the desk to go on to, else "/". Browsers read "//", "/\\" and tabs in their own way."""
-    plain = text.startswith("/") and not text.startswith("//") and len(text) <= 1000
-    if not plain or "\\" in text or not all("!" <= character <= "~" for character in text):
-        return "/"
-    return "/" if text.startswith(("/sign-in", "/sign-out")) else text
-
-
-def sign_in_path(path: str) -> str:
-    """The sign-in page that leads back to a path."""
-    back = own_path(path)
-    return "/sign-in" if back == "/" else f"/sign-in?next={quote(back, safe='/')}"
 
 
 async def _read(headers: Headers, receive: Receive, within_s: float) -> bytes:
@@ -370,49 +337,15 @@ async def _read(headers: Headers, receive: Receive, within_s: float) -> bytes:
         raise _Refused(408, "That took too long", text, close) from None
 
 
-def _name_of(host: str) -> str:
-    """The name in a Host header: lower case, without port, brackets and a last dot."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].removesuffix(".")
-
-
-def _whole_path(scope: Scope) -> str:
-    path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
-    query = scope.get("query_string", b"").decode("latin-1")
-    return f"{path}?{query}" if query else path
-
-
-def _for_a_page(scope: Scope, headers: Headers) -> bool:
-    """Whether a browser will show the answer as a page, as far as can be told; not what a script or a stream asks."""
-    accept = headers.get("accept", "*/*")
-    if headers.get("sec-fetch-dest", "document") != "document" or "hx-request" in headers:
-        return False
-    return "text/html" in accept or "*/*" in accept
-
-
-def _stream(headers: Headers) -> bool:
-    return "text/event-stream" in headers.get("accept", "")
-
-
-def _live(headers: Headers) -> bool:
-    """Whether a page asks by itself, with nobody doing anything."""
-    return "x-caretaker-live" in headers or _stream(headers)
-
-
 def _with_state(scope: Scope, viewer: Viewer | None, csrf: str, cookie: str) -> Scope:
     state = {**scope.get("state", {}), "viewer": viewer, "csrf": csrf, "cookie": cookie}
     return {**scope, "state": state, "viewer": viewer}
 
 
-def _page(refused: _Refused, html: bool) -> Response:
-    """A refusal as a page, or as a line for a script."""
-    if not html:
-        return Response(f"{refused.title}. {refused.text}\n", refused.status, refused.headers, "text/plain")
+def _plain_page(refused: _Refused) -> Response:
     title, text = escape(refused.title), escape(refused.text)
     body = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<!doctype html><html lang="en-GB"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title} - Caretaker</title></head><body><main><h1>{title}</h1><p>{text}</p>"
         '<p><a href="/">To the desk</a></p></main></body></html>\n'
