@@ -6,16 +6,19 @@ nothing proves is blind. One that went off is off until it says otherwise, seen 
 it is unknown, or blind where its first word tells of something earlier.
 """
 
+import sqlite3
+from bisect import insort_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
+import msgspec
 from msgspec import Struct
 
 from caretaker_collector.days.owed import change_of
 from caretaker_collector.desk import daily
 from caretaker_collector.desk.sources import Sources
 from caretaker_collector.points import CHANGE, whole
-from caretaker_contract.messages import PowerState
+from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.metrics import Point
 from caretaker_contract.topics import Address
 from caretaker_dashboards.desk.views import Spell
@@ -23,6 +26,7 @@ from caretaker_rules.calendar import midnight_ms
 from caretaker_rules.intervals import Spans, both
 from caretaker_rules.model import Transition
 from caretaker_rules.presence import ON_STATES
+from caretaker_rules.rollup import Reading
 from caretaker_rules.shown import Shown, shown_as
 from caretaker_rules.standing import shown_now
 
@@ -31,6 +35,8 @@ LOOK_BACK_DAYS = (1, 6, 25, 60)
 blind until its first change."""
 CONCLUDED = frozenset({PowerState.LOST, PowerState.UNKNOWN})
 """States that the collector concludes, which no machine says."""
+
+_reading = msgspec.msgpack.Decoder(Reading).decode
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -155,6 +161,12 @@ class StripMaker:
             read_until = min(now_ms, until_ms + 86_400_000)
         changes = await self._read(school, from_ms, read_until + 1, device)
         before = await self._before(school, devices, from_ms, device)
+        for name, first_word in (await self._first_words(school, devices, before)).items():
+            _put(changes.setdefault(name, []), first_word)
+        if until_ms == now_ms:
+            for name in devices:
+                if (present := self._present(school, name, now_ms)) is not None:
+                    _put(changes.setdefault(name, []), present)
         found = []
         for _, (start_ms, day_end_ms) in self._spans(first, last, school):
             day_until = min(day_end_ms, now_ms)
@@ -176,18 +188,27 @@ class StripMaker:
         points = await self._sources.store.read("transition", from_ms, until_ms, school=school, device=device)
         return changes_by_device(points)
 
+    def _present(self, school: str, device: str, now_ms: int) -> Change | None:
+        """What is known of a machine now, as the newest of its changes; None: nothing."""
+        entry = self._sources.memory.entries.get(Address(school, device))
+        presence = entry.tracked.presence if entry is not None else None
+        if presence is None or not presence.since_ms:
+            return None
+        at_ms = min(presence.since_ms, now_ms)
+        return Change(at_ms, presence.state, presence.state, shown_now(presence))
+
     async def _before(self, school: str, devices: Sequence[str], from_ms: int, device: str | None) -> dict[str, Change]:
         """The newest change of each device before a moment: what is known of it by heart, else from the store."""
         found: dict[str, Change] = {}
         missing: set[str] = set()
+        first_ms = await self._sources.read(lambda db: _first_readings(db, school, devices))
         for name in devices:
-            entry = self._sources.memory.entries.get(Address(school, name))
-            presence = entry.tracked.presence if entry is not None else None
-            if presence is None or not (presence.heard_ms or presence.since_ms):
+            present = self._present(school, name, from_ms + 1)
+            if present is None:
                 continue  # nothing was ever heard of it
-            if 0 < presence.since_ms <= from_ms:  # as it is now it was then
-                found[name] = Change(presence.since_ms, PowerState.UNKNOWN, presence.state, shown_now(presence))
-            else:
+            if present.at_ms <= from_ms:  # as it is now it was then
+                found[name] = present
+            elif name not in first_ms or first_ms[name].at_ms < from_ms:
                 missing.add(name)
         end_ms = from_ms
         for back in LOOK_BACK_DAYS:
@@ -200,3 +221,29 @@ class StripMaker:
                     missing.discard(name)
             end_ms = start_ms
         return found
+
+    async def _first_words(self, school: str, devices: Sequence[str], known: Mapping[str, Change]) -> dict[str, Change]:
+        """The first reading ever of those of which nothing earlier is known: from then on it was as it said."""
+        strangers = [name for name in devices if name not in known]
+        readings = await self._sources.read(lambda db: _first_readings(db, school, strangers)) if strangers else {}
+        return {
+            name: Change(reading.at_ms, PowerState.UNKNOWN, reading.state, shown_as(reading.state, Cause.UNKNOWN))
+            for name, reading in readings.items()
+        }
+
+
+def _first_readings(db: sqlite3.Connection, school: str, devices: Sequence[str]) -> dict[str, Reading]:
+    """The first reading of all of each device, as the roll-up of the days keeps it."""
+    found = {}
+    for device in devices:
+        row = db.execute(
+            "SELECT first FROM day_ends WHERE school = ? AND device = ? ORDER BY day LIMIT 1", (school, device)
+        ).fetchone()
+        if row is not None:
+            found[device] = _reading(row[0])
+    return found
+
+
+def _put(changes: list[Change], change: Change) -> None:
+    """Insert where its time is; of two at one time what was told comes last."""
+    insort_left(changes, change, key=lambda each: each.at_ms)
