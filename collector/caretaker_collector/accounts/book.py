@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS sessions (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_by_account ON sessions (key, made_ms);
 """
-LONGEST_NAME: Final = 80
+LONGEST_NAME: Final = 40  # as of everybody who is named in records
 _SIGNS: Final = frozenset(" .,'@_+-\\")
 
 
@@ -183,6 +183,16 @@ def end(db: sqlite3.Connection, by: Who, name: str, now_ms: int) -> None:
         audit.append(db, by, "end account", now_ms, school=account.school, place=account.name)
 
 
+def end_sessions(db: sqlite3.Connection, by: Who, name: str, now_ms: int) -> int:
+    """Whoever has signed in to it is out, and may sign in again; how many sessions there were."""
+    with writing(db):
+        account = one(db, name)
+        number = _end_sessions(db, account.key)
+        if number:
+            audit.append(db, by, "end sessions", now_ms, school=account.school, place=account.name, text=str(number))
+    return number
+
+
 def unlock(db: sqlite3.Connection, by: Who, name: str, now_ms: int) -> None:
     """Whoever has to wait because of wrong passwords for this account need not any more."""
     with writing(db):
@@ -217,8 +227,8 @@ def wrong_schools(role: Role, schools: tuple[str, ...]) -> list[str]:
     return []
 
 
-def _end_sessions(db: sqlite3.Connection, key: str, keep: str = "") -> None:
-    db.execute("DELETE FROM sessions WHERE key = ? AND digest <> ?", (key, keep))
+def _end_sessions(db: sqlite3.Connection, key: str, keep: str = "") -> int:
+    return db.execute("DELETE FROM sessions WHERE key = ? AND digest <> ?", (key, keep)).rowcount
 
 
 def _account(row: tuple[str, str, str, str, str | None, int, int | None, int, int, int]) -> Account:

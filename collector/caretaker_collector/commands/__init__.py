@@ -1,6 +1,7 @@
 """The commands of `caretaker`, one file for each room. A new one stands in `ROOMS`, and that is all."""
 
 from caretaker_collector.commands import (
+    accounts,
     boards,
     calendar,
     incidents,
@@ -14,5 +15,5 @@ from caretaker_collector.commands import (
     wake,
 )
 
-ROOMS = (people, policy, orders, calendar, wake, savings, sla, notify, stay, incidents, boards)
+ROOMS = (people, policy, orders, calendar, wake, savings, sla, notify, stay, incidents, boards, accounts)
 """Each registers its commands with `register(app)`, in this order."""

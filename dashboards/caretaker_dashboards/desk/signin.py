@@ -145,7 +145,7 @@ class SignInPages:
             headers,
             csrf=request.state.csrf,
             next_path=path,
-            name=name[:80],
+            name=name[:40],
             refusal=refusal.text if refusal else "",
             out=out,
             none_yet=self._accounts.none_yet(),
