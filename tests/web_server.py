@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 
 class _Server(uvicorn.Server):
@@ -18,10 +18,10 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def web_server(app: Starlette) -> Iterator[int]:
+def web_server(app: ASGIApp) -> Iterator[int]:
     """Serve it; the port."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+    server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", proxy_headers=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     end = time.monotonic() + 10

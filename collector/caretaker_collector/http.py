@@ -23,6 +23,7 @@ from caretaker_collector.version import VERSION
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.messages import PowerState
 from caretaker_contract.topics import Address
+from caretaker_dashboards.desk.peers import Peers
 
 if TYPE_CHECKING:
     from caretaker_collector.app import Collector
@@ -160,5 +161,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 async def serve(collector: "Collector", listening: socket.socket) -> None:
     """Serve until cancelled."""
-    config = uvicorn.Config(application(collector), log_level="warning", access_log=False, lifespan="off")
+    # Peers, not uvicorn, reads what a web server in front passes on: the direct peer has to stay known (peers.py).
+    app = Peers(application(collector), collector.settings.desk.proxies)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="off", proxy_headers=False, server_header=False
+    )
     await _Server(config).serve(sockets=[listening])
