@@ -68,6 +68,7 @@ class Run:
         )
         self._loop = asyncio.get_running_loop()
         self._last_command_s = 0.0
+        self._told = False  # the truth has been taken: what came now would be said and not be in it
 
     async def run(self) -> dict[str, object]:
         """Live until told to end; drain; return (and write) the truth."""
@@ -81,6 +82,7 @@ class Run:
             end_ms = self.clock.now_ms()
             self._carry(self.fleet.advance(end_ms))
             await self._finish()
+            self._told = True
             truth = self.fleet.truth(end_ms) | {
                 "line": {"lost": self.line.lost, "duplicated": self.line.duplicated},
                 "wire": self.wire.counts(),
@@ -129,10 +131,14 @@ class Run:
         self.wire.put(self.line.carry(sent, self.clock.now_ms()))
 
     def _command(self, address: Address, payload: bytes) -> None:
+        if self._told:
+            return
         self._last_command_s = self._loop.time()
         self._carry(self.fleet.command(address, payload, self.clock.now_ms()))
 
     def _reconnected(self, devices: Sequence[Voice]) -> None:
+        if self._told:
+            return
         self._carry(self.fleet.reconnect(devices, self.clock.now_ms()))
 
 
