@@ -53,12 +53,11 @@ class Events:
             first = await anext(marks)
         except (NotThere, StopAsyncIteration):
             return PlainTextResponse("There is nothing to be told of.", status_code=404, headers=HEADERS)
-        until_ms = viewer.expires_ms
-        stream = self._stream(request, session, marks, first, until_ms)
+        stream = self._stream(request, session, marks, first)
         return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 
     async def _stream(
-        self, request: Request, session: str, marks: AsyncIterator[str], first: str, until_ms: int
+        self, request: Request, session: str, marks: AsyncIterator[str], first: str
     ) -> AsyncIterator[str]:
         """Marks as they come, comments between them so that no proxy takes the line for dead."""
         self._open[session] += 1
@@ -67,7 +66,7 @@ class Events:
         following: asyncio.Future[str] | None = None
         try:
             yield f"retry: 5000\nevent: mark\ndata: {_line(first)}\n\n"
-            while loop.time() < end_s and self._data.now_ms() < until_ms and self._stands(request):
+            while loop.time() < end_s and self._stands(request):
                 if following is None:
                     following = asyncio.ensure_future(anext(marks))
                 done, _ = await asyncio.wait({following}, timeout=min(self._keep_alive_s, end_s - loop.time()))

@@ -354,6 +354,6 @@ def _signed_in(shell: Shell, page: Any) -> Endpoint:
 def _stands(accounts: Accounts | None) -> Any:
     def stands(request: Request) -> bool:
         cookie = getattr(request.state, "cookie", None)
-        return accounts is None or cookie is None or accounts.viewer(cookie) is not None
+        return accounts is None or cookie is None or accounts.viewer(cookie, used=False) is not None
 
     return stands

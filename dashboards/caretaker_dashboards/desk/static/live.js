@@ -44,7 +44,7 @@
     if (busy) { again = true; return; }
     busy = true;
     try {
-      const headers = { "HX-Request": "true" };
+      const headers = { "HX-Request": "true", "X-Caretaker-Live": "1" };  // nobody did anything: the session goes on to age
       if (etag) headers["If-None-Match"] = etag;
       const answer = await fetch(location.href, { headers, cache: "no-store", redirect: "follow" });
       if (answer.status === 304) return;
