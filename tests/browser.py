@@ -12,7 +12,7 @@ The browser's own clock is in another time zone on purpose: what a page shows is
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
@@ -25,7 +25,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, s
 
 WIDE, PHONE = (1280, 900), (320, 640)
 Colours = Literal["light", "dark"]
-LOOKS: list[tuple[tuple[int, int], Colours]] = list(product((WIDE, PHONE), ("light", "dark")))
+Look = tuple[tuple[int, int], Colours]
+LOOKS: list[Look] = list(product((WIDE, PHONE), ("light", "dark")))
+TWO_LOOKS: list[Look] = [(WIDE, "dark"), (PHONE, "light")]
+"""For a state that is built like one which was looked at from all sides."""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 SCREENSHOTS = "CARETAKER_SCREENSHOTS"
 
@@ -79,11 +82,11 @@ class Window:
         self.page.set_viewport_size({"width": size[0], "height": size[1]})
         self.page.emulate_media(color_scheme=colours)
 
-    def check(self, name: str) -> None:
+    def check(self, name: str, looks: Sequence[Look] = LOOKS) -> None:
         """Everything that holds for each state of each page, in all four looks; then it is as it was before."""
         before = self.page.viewport_size
         wrong = []
-        for size, colours in LOOKS:
+        for size, colours in looks:
             self.look(size, colours)
             look = f"{name}-{size[0]}-{colours}"
             self.shot(look)
