@@ -74,11 +74,12 @@ def hours(chain: Chain, start_ms: int, until_ms: int, in_use_s: int) -> list[Hou
 
 
 def pieces(lessons: Sequence[Span], room: Room, shared: Iterable[Shared], zone: tzinfo) -> list[Piece]:
-    """Lessons and bookings in order, cut where they change hands, long ones into hours.
+    """Lessons and bookings in order, cut where they change hands, long ones into hours. `lessons`: sorted, none over
+    another; one that follows right after another is one of its own.
 
     What a calendar's category names comes first, then the hours that the room's settings name; all else is the host's.
     """
-    rest = union(lessons)
+    rest = list(lessons)
     found: list[Piece] = []
     for each in sorted(shared, key=lambda one: (one.from_ms, one.until_ms)):
         own = both(rest, [(each.from_ms, each.until_ms)])

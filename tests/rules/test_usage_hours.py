@@ -88,6 +88,11 @@ def test_a_long_booking_is_looked_at_hour_by_hour() -> None:
     ]
 
 
+def test_two_lessons_one_right_after_the_other_are_two() -> None:
+    found = pieces([(at("08:50"), at("09:50")), (at("09:50"), at("10:50"))], Room(name="ict1"), (), LONDON)
+    assert told(found) == [(at("08:50"), at("09:50"), "host"), (at("09:50"), at("10:50"), "host")]
+
+
 def test_a_seat_counts_from_a_minute_of_use_on() -> None:
     piece = Piece(at("09:00"), at("10:00"))
     machines = [Totals(60, 3540), Totals(59, 3541), Totals(0, 0, 0, 0, 3600), Totals(600, 0, 0, 0, 3000)]
