@@ -6,7 +6,7 @@ Sizes follow BESA 2010 as cited in the project's facts: about 50 computers in a 
 import csv
 import json
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import msgspec
@@ -15,14 +15,19 @@ from caretaker_contract.errors import ConfigError
 from caretaker_contract.topics import Address
 from caretaker_rules.model import (
     CarbonFactor,
+    Declared,
+    DeclaredFacts,
     Device,
     DeviceClass,
     Estate,
     EstateFile,
     LevelChange,
     Network,
+    Readers,
+    ReviewSettings,
     Room,
     School,
+    Share,
     Tariff,
     Term,
 )
@@ -32,7 +37,7 @@ STAFF_TAG = "staff"
 DROP_IN_TAG = "drop-in"
 """A machine that anybody may take at break, at lunch and after school, such as a library's."""
 
-_COLUMNS = ("device", "room", "class", "mac", "tags", "behind")
+_COLUMNS = ("device", "room", "class", "mac", "tags", "behind", "bought", "cost", "years")
 
 TERMS_2026 = [
     Term(starts=date(2026, 4, 13), ends=date(2026, 7, 21)),
@@ -46,6 +51,8 @@ CLASSES = [
         watts_idle=45,
         watts_asleep=32,
         watts_off=30,
+        cost=280,
+        years=7,
         source="40-50 W with its share of the server (published); that share, taken as 30 W, runs on when it is off",
     ),
     DeviceClass(
@@ -54,6 +61,8 @@ CLASSES = [
         watts_idle=90,
         watts_asleep=3,
         watts_off=2.6,
+        cost=450,
+        years=6,
         source="tracebase, median of 1 Hz plug measurements 2011-12: 90 W on (34-119), 2.6 W off; sleep 1-5 W",
     ),
     DeviceClass(
@@ -62,6 +71,8 @@ CLASSES = [
         watts_idle=19,
         watts_asleep=1,
         watts_off=0.4,
+        cost=420,
+        years=5,
         source="tracebase, median of 1 Hz plug measurements 2011-12: 19 W on, 0.4 W off; sleep taken as 1 W",
     ),
     DeviceClass(
@@ -70,6 +81,8 @@ CLASSES = [
         watts_idle=200,
         watts_asleep=200,
         watts_off=5,
+        cost=4500,
+        years=6,
         always_on=True,
         source="an estimate, not a published figure: put your own measurement here",
     ),
@@ -79,6 +92,8 @@ CLASSES = [
         watts_idle=25,
         watts_asleep=25,
         watts_off=0,
+        cost=650,
+        years=8,
         always_on=True,
         agent=False,
         source="an estimate, not a published figure: put your own measurement here",
@@ -102,6 +117,43 @@ def _lessons(free: str = "") -> list[str]:
     ]
 
 
+_BOUGHT = {
+    "ict1": date(2023, 8, 14),
+    "ict2": date(2021, 8, 16),
+    "tech": date(2018, 8, 20),
+    "art": date(2018, 8, 20),
+    "music": date(2019, 7, 29),
+    "staff": date(2020, 8, 17),
+    "servers": date(2022, 4, 11),
+    "trolley": date(2024, 8, 19),
+}
+_BOUGHT_ELSE = date(2022, 8, 15)
+"""When the machines of a room were bought; prices and years are those of their class."""
+_PUPILS = {"ash": 1010, "oak": 236}
+_SHARED = {
+    "sixth": [
+        Share(whose="partner", hours=["tue 13:00-15:00", "thu 13:00-15:00"]),
+        Share(whose="community", hours=["mon-fri 16:00-17:00"]),
+    ]
+}
+_DECLARED = {
+    "ash": DeclaredFacts(
+        backup=Declared(
+            text="nightly, off site, last restore tried in June", on=date(2026, 6, 30), by="network manager"
+        ),
+        ups_minutes=Declared(
+            text="35 min for the server room, by the UPS's own display", on=date(2026, 5, 12), by="technician"
+        ),
+        broadband=Declared(
+            text="1 Gbit/s full fibre, second line 80 Mbit/s", on=date(2026, 4, 20), by="network manager"
+        ),
+    ),
+    "oak": DeclaredFacts(
+        backup=Declared(text="nightly to the provider", on=date(2026, 7, 3), by="school business manager")
+    ),
+}
+KPI_FROM, KPI_TO = date(2026, 6, 1), date(2026, 10, 5)
+"""The days of the demo's learning platform."""
 # room, title, lessons, device class, machines, tags
 _Row = tuple[str, str, list[str], str, int, tuple[str, ...]]
 _ASH: list[_Row] = [
@@ -161,10 +213,26 @@ def _school(
         levels=list(levels),
         terms=TERMS_2026,
         closed_days=[date(2026, 9, 2), date(2026, 11, 27)],
-        rooms=[Room(name=room, title=text, lessons=lessons) for room, text, lessons, _, _, _ in rows],
+        rooms=[
+            Room(name=room, title=text, lessons=lessons, shared=_SHARED.get(room, []) if name == "ash" else [])
+            for room, text, lessons, _, _, _ in rows
+        ],
         devices=f"{name}-devices.csv",
         policy=policy,
+        pupils=_PUPILS.get(name),
+        share_figures=name == "ash",
+        review=_review(name) if name in _PUPILS else ReviewSettings(),
+        declared=_DECLARED.get(name, DeclaredFacts()),
     )
+
+
+def _review(name: str) -> ReviewSettings:
+    """Readers at addresses that exist nowhere, and a file of indicators."""
+    readers = [
+        Readers(role="ICT project director", addresses=[f"ict-director@{name}.example"]),
+        Readers(role="head teacher", addresses=[f"head@{name}.example"]),
+    ]
+    return ReviewSettings(readers=readers, kpi=f"{name}-kpi.csv")
 
 
 def _devices(school: str, number: int, rows: list[_Row]) -> dict[Address, Device]:
@@ -184,10 +252,13 @@ def _devices(school: str, number: int, rows: list[_Row]) -> dict[Address, Device
                 mac=f"02:00:{number >> 8:02x}:{number & 255:02x}:{serial >> 8:02x}:{serial & 255:02x}",
                 tags=(*tags, "exempt") if address in _EXEMPT else tags,
                 behind=behind,
+                bought=_BOUGHT.get(room, _BOUGHT_ELSE),
             )
     for room in SWITCHED.get(school, ()):
         switch = Address(school, f"{room}-switch")
-        devices[switch] = Device(school=school, name=switch.device, room=room, device_class="switch")
+        devices[switch] = Device(
+            school=school, name=switch.device, room=room, device_class="switch", bought=_BOUGHT_ELSE
+        )
     return devices
 
 
@@ -251,10 +322,28 @@ def write_demo_estate(folder: Path, policy: Path, service: Path | None = None) -
     estate = demo_estate()
     comment = "Two invented schools for the demonstration. Every figure here is a setting."
     write_estate(folder, estate, comment, "service.toml" if service is not None else "")
+    for school in estate.schools.values():
+        _write_indicators(folder / school.review.kpi, school)
     (folder / "policy.toml").write_bytes(policy.read_bytes())
     if service is not None:
         (folder / "service.toml").write_bytes(service.read_bytes())
     return folder / "estate.toml"
+
+
+def _write_indicators(path: Path, school: School) -> None:
+    """What the learning platform of a school would count on the days of its terms: a little more each week."""
+    lines, day = ["date,indicator,value"], KPI_FROM
+    while day <= KPI_TO:
+        open_day = any(term.starts <= day <= term.ends for term in school.terms) and day not in school.closed_days
+        pupils, week = school.pupils or 0, (day - KPI_FROM).days // 7
+        quiet = day.weekday() >= 5 or not open_day
+        views = pupils * (2 if quiet else 9) * (100 + 2 * week + (day.toordinal() * 7) % 5) // 100
+        lines.append(f"{day},page views,{views}")
+        if not quiet:
+            lines.append(f"{day},pupils who signed in,{pupils * (55 + week + (day.toordinal() * 3) % 4) // 100}")
+            lines.append(f"{day},pieces of work handed in,{pupils * (12 + (day.toordinal() * 5) % 6) // 100}")
+        day += timedelta(days=1)
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def write_estate(folder: Path, estate: Estate, comment: str, service: str = "") -> None:
@@ -271,12 +360,18 @@ def write_estate(folder: Path, estate: Estate, comment: str, service: str = "") 
             for device in estate.devices.values():
                 if device.school == school.name:
                     mac, tags = device.mac or "", " ".join(device.tags)
-                    writer.writerow((device.name, device.room, device.device_class, mac, tags, device.behind or ""))
+                    first = (device.name, device.room, device.device_class, mac, tags, device.behind or "")
+                    money = (
+                        device.bought or "",
+                        *(f"{each:g}" if each else "" for each in (device.cost, device.years)),
+                    )
+                    writer.writerow((*first, *money))
     for each in estate.classes.values():
         lines += ["[[classes]]", f"name = {_text(each.name)}"]
         lines += [
             f"{key} = {getattr(each, key):g}" for key in ("watts_in_use", "watts_idle", "watts_asleep", "watts_off")
         ]
+        lines += [f"{key} = {value:g}" for key in ("cost", "years") if (value := getattr(each, key)) is not None]
         lines += ["always_on = true"] if each.always_on else []
         lines += [] if each.agent else ["agent = false"]
         lines += [f"source = {_text(each.source)}", ""]
@@ -301,10 +396,33 @@ def _school_lines(school: School) -> list[str]:
     lines += ["]", f"closed_days = [{', '.join(str(day) for day in school.closed_days)}]"]
     lines += [f"devices = {_text(school.devices)}"]
     lines += [f"policy = {_text(school.policy)}"] if school.policy else []
+    lines += [f"pupils = {school.pupils}"] if school.pupils else []
+    lines += ["share_figures = true"] if school.share_figures else []
+    lines += _review_lines(school)
     for room in school.rooms:
         lines += ["", "[[schools.rooms]]", f"name = {_text(room.name)}", f"title = {_text(room.title)}"]
         lines += [f"lessons = {_texts(room.lessons)}"] if room.lessons is not None else []
+        shares = [f"{{ whose = {_text(share.whose)}, hours = {_texts(share.hours)} }}" for share in room.shared]
+        lines += [f"shared = [{', '.join(shares)}]"] if shares else []
     return [*lines, ""]
+
+
+def _review_lines(school: School) -> list[str]:
+    """What the monthly review needs of a school."""
+    lines: list[str] = []
+    if school.review.kpi:
+        lines += ["", "[schools.review]", f"kpi = {_text(school.review.kpi)}", "readers = ["]
+        for reader in school.review.readers:
+            lines += [f"  {{ role = {_text(reader.role)}, addresses = {_texts(reader.addresses)} }},"]
+        lines += ["]"]
+    facts = {name: getattr(school.declared, name) for name in DeclaredFacts.__struct_fields__}
+    if given := {name: fact for name, fact in facts.items() if fact is not None}:
+        lines += ["", "[schools.declared]"]
+        lines += [
+            f"{name} = {{ text = {_text(fact.text)}, on = {fact.on}, by = {_text(fact.by)} }}"
+            for name, fact in given.items()
+        ]
+    return lines
 
 
 def _text(value: str) -> str:
@@ -341,6 +459,7 @@ def read_estate(folder: Path) -> Estate:
                             "mac": row["mac"].lower() or None,
                             "tags": tuple(row["tags"].split()),
                             "behind": row.get("behind") or None,
+                            "bought": date.fromisoformat(row["bought"]) if row.get("bought") else None,
                         },
                         Device,
                     )

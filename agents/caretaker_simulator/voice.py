@@ -185,7 +185,7 @@ class Voice:
         hello = Hello(
             device_class=self._device.device_class,
             room=self._device.room,
-            os="Simulated 1",
+            os=system(self._device),
             agent="simulator",
             mac=self._device.mac,
             epoch=self.truth.epoch,
@@ -201,3 +201,11 @@ class Voice:
         boot, link, _ = self._linked
         note = PresenceNote(presence=word, cause=cause, epoch=self.truth.epoch, boot=boot, link=link, at_ms=clock_ms)
         self._out(Sent(at_ms, self._prefix + Kind.PRESENCE, encode(note), True, self))
+
+
+def system(device: Device) -> str:
+    """The operating system of a machine, as its agent would say it: desktops from before 2020 were never renewed."""
+    if device.device_class in ("thin_client", "server"):
+        return "Debian GNU/Linux 12"
+    old = device.bought is not None and device.bought.year < 2020
+    return "Windows 10 10.0.19045" if old else "Windows 11 10.0.26100"

@@ -280,6 +280,7 @@ class Tracked(Struct, frozen=True, gc=False, array_like=True):
     presence: Presence = Presence()
     telemetry: Telemetry | None = None
     abilities: tuple[Verb, ...] = ()  # what its hello said it can do
+    system: str = ""  # the operating system that its hello named; "": it named none
 
 
 class Transition(Struct, frozen=True):

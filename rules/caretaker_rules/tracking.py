@@ -1,5 +1,7 @@
 """What the collector remembers of one device: its presence, its newest readings, and what it can do."""
 
+from sys import intern
+
 from caretaker_contract.messages import Cause, Hello, Outcome, PowerState, PresenceNote, Report, Verb
 from caretaker_rules.model import Presence, Telemetry, Tracked, Transition
 from caretaker_rules.presence import ON_STATES, PresenceSettings, step
@@ -26,13 +28,13 @@ def track(
                 telemetry: Telemetry | None = Telemetry(message.meters, message.gauges, skew_ms)
             else:
                 telemetry = Telemetry(message.meters, message.gauges, received_ms - message.sent_ms)
-            return Tracked(presence, telemetry, tracked.abilities), changes
+            return Tracked(presence, telemetry, tracked.abilities, tracked.system), changes
     elif type(message) is Hello and (not old.epoch or (message.epoch == old.epoch and message.boot >= old.boot)):
         said = tuple(message.abilities)
-        return Tracked(presence, tracked.telemetry, _abilities.setdefault(said, said)), changes
+        return Tracked(presence, tracked.telemetry, _abilities.setdefault(said, said), intern(message.os)), changes
     if presence is old:
         return tracked, changes
-    return Tracked(presence, tracked.telemetry, tracked.abilities), changes
+    return Tracked(presence, tracked.telemetry, tracked.abilities, tracked.system), changes
 
 
 def tick(
@@ -42,7 +44,7 @@ def tick(
     presence, changes = step(tracked.presence, None, now_ms, settings, seen_since_ms)
     if presence is tracked.presence:
         return tracked, changes
-    return Tracked(presence, tracked.telemetry, tracked.abilities), changes
+    return Tracked(presence, tracked.telemetry, tracked.abilities, tracked.system), changes
 
 
 def crashed(before: Presence, report: Report) -> bool:
