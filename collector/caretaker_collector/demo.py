@@ -22,8 +22,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from caretaker_collector import logs
+from caretaker_collector import demo_accounts, logs
 from caretaker_collector.app import Collector
+from caretaker_collector.demo_accounts import DemoAccount
 from caretaker_collector.past import backfill
 from caretaker_collector.past import store as past_store
 from caretaker_collector.past import story as demo_story
@@ -40,7 +41,7 @@ THIS_MACHINE = Address("here", "this-machine")
 SEED = 7
 DRAIN_S = 30.0
 HTTP_PORT = 8600
-OURS = ("data", "agent", "run", "command.key", "alerts.log", "alerts-duty.log")
+OURS = ("data", "agent", "run", "command.key", "alerts.log", "alerts-duty.log", "accounts.txt")
 """What an earlier demo wrote and this one must not go on with; its settings are written over."""
 
 
@@ -72,6 +73,7 @@ class Demo:
     broker_port: int
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ended: str = ""
+    accounts: list[DemoAccount] = field(default_factory=list)
     stored_before: int = 0  # in a store that was not empty: a past, or an earlier demo's
 
 
@@ -108,6 +110,7 @@ async def _main(
 
     collector = Collector(settings, *load_estate_and_policies(Path(settings.estate)), clock)
     demo = Demo(out=out, clock=clock, collector=collector, broker_port=port)
+    demo.accounts = demo_accounts.make(collector, out)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

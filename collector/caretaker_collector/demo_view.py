@@ -12,6 +12,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from caretaker_collector import demo_accounts
+from caretaker_collector.files.desk_table import address_of
 from caretaker_collector.http import fleet_states
 from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.past.story import ZONE
@@ -46,11 +48,13 @@ ENDINGS = {
 
 
 def look_at_this_first(demo: "Demo") -> str:
-    """Six lines for a newcomer."""
-    http = demo.collector.settings.http
-    where = demo.out.name
+    """Six lines for a newcomer, and how to sign in to the desk."""
+    where, http = demo.out.name, demo.collector.settings.http
+    people = "".join(f"    {one.name:<10} {one.password}   {one.about}\n" for one in demo.accounts)
     return (
         "Look at this first\n"
+        f"  desk {desk_address(demo)}   sign in as one of these (also in {where}/{demo_accounts.FILE})\n"
+        f"{people}"
         f"  1 two schools and this machine, {demo.clock.speed:.0f} times as fast: idle machines are asked to go\n"
         "  2 why was one switched off, or left on?   caretaker why ash/lib-17    (or here/this-machine)\n"
         "  3 keep a room on:                         caretaker hold ash/lib --until 18:00 --reason club\n"
@@ -58,6 +62,11 @@ def look_at_this_first(demo: "Demo") -> str:
         "  5 at 16:31 a switch dies: what is wrong now?  caretaker incidents    (who is told: alerts.log)\n"
         f"  6 its own health: http://{http.host}:{http.port}/healthz and /metrics; all files are in {where}/\n"
     )
+
+
+def desk_address(demo: "Demo") -> str:
+    """Where the desk is."""
+    return address_of(demo.collector.settings)
 
 
 def boards_on_this(demo: "Demo") -> str:
@@ -130,7 +139,7 @@ class Screen:
             f"Caretaker demo · {len(estate.schools)} schools · {len(estate.devices)} devices · "
             f"clock x{self._demo.clock.speed:.0f} · {self._now():%a %d %b %Y %H:%M:%S}      Ctrl-C to end",
             style="bold",
-        )
+        ).append(f"\ndesk  {desk_address(self._demo)}      passwords  {self._demo.out.name}/{demo_accounts.FILE}", "")
 
     def _fleet(self) -> Text:
         states = self._states()

@@ -1,4 +1,10 @@
-"""/healthz and /metrics: how the collector itself is doing. Where settings allow it, also the pages of http_stay.py."""
+"""All that the collector serves over HTTP, on one port, and who stands in front of what.
+
+/healthz, /metrics       how the collector itself is doing; open
+/api/1/...               with tokens (api/)
+/stay/...                the links of rooms, where settings allow them (api/stay_pages.py)
+everything else          the desk, behind its guard (desk/served.py), where settings have it on
+"""
 
 import contextlib
 import socket
@@ -13,11 +19,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from caretaker_collector.api.doc import document
 from caretaker_collector.api.routes import Api, clocks_by, refused_by_router
 from caretaker_collector.api.stay_pages import StayPages
+from caretaker_collector.desk.served import DeskServed
 from caretaker_collector.own_figures import PARTS
 from caretaker_collector.version import VERSION
 from caretaker_contract.errors import ConfigError
@@ -28,6 +36,7 @@ from caretaker_dashboards.desk.peers import Peers
 if TYPE_CHECKING:
     from caretaker_collector.app import Collector
 
+OPEN, FOLDERS = frozenset({"/healthz", "/metrics"}), ("/api/", "/stay/")
 _COUNTERS = {
     "received": "Messages read from the journal by the core.",
     "reports": "Different reports that came.",
@@ -117,7 +126,7 @@ def registry_of(collector: "Collector") -> CollectorRegistry:
 
 
 def application(collector: "Collector") -> Starlette:
-    """The web application of one collector."""
+    """What is served beside the desk."""
     registry = registry_of(collector)
 
     async def healthz(_: Request) -> Response:
@@ -137,9 +146,20 @@ def application(collector: "Collector") -> Starlette:
 
     clocks = clocks_by(collector.estate, collector.alerts.clock)
     api = Api(collector.db, collector.estate, collector.clock.now_ms, clocks, document())
-    routes = [Route("/healthz", healthz), Route("/metrics", metrics), *api.routes()]
+    routes: list[BaseRoute] = [Route("/healthz", healthz), Route("/metrics", metrics), *api.routes()]
     routes += StayPages(collector).routes() if collector.settings.http.stay_links else []
     return Starlette(routes=routes, exception_handlers={HTTPException: refused_by_router, Exception: refused_by_router})
+
+
+def with_desk(others: ASGIApp, desk: ASGIApp) -> ASGIApp:
+    """`desk` answers at every address that is no other's, also where those have nothing."""
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        ours = scope["type"] != "http" or path in OPEN or path.startswith(FOLDERS)
+        await (others if ours else desk)(scope, receive, send)
+
+    return choose
 
 
 class _Server(uvicorn.Server):
@@ -161,9 +181,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 async def serve(collector: "Collector", listening: socket.socket) -> None:
     """Serve until cancelled."""
+    desk = DeskServed(collector) if collector.settings.desk.on else None
     # Peers, not uvicorn, reads what a web server in front passes on: the direct peer has to stay known (peers.py).
-    app = Peers(application(collector), collector.settings.desk.proxies)
+    app: ASGIApp = application(collector)
+    app = Peers(with_desk(app, desk.app) if desk is not None else app, collector.settings.desk.proxies)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", proxy_headers=False, server_header=False
     )
-    await _Server(config).serve(sockets=[listening])
+    try:
+        await _Server(config).serve(sockets=[listening])
+    finally:
+        if desk is not None:
+            desk.close()

@@ -201,7 +201,7 @@ def test_links_are_off_unless_settings_say_so(tmp_path: Path) -> None:
         assert (code, "it answers 404 until collector.toml has stay_links = true under [http]" in err) == (0, True)
         site = Site(world, "/stay/" + out.strip().rpartition("/")[2])
         assert [site.ask(method)[0] for method in ("GET", "POST", "HEAD")] == [404, 404, 404]
-        assert site.ask("GET")[2] == site.ask("GET", "/nothing")[2]
+        assert site.ask("GET")[2] == site.ask("GET", "/api/nothing")[2]
         assert site.holds() == []
 
 

@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -177,7 +177,7 @@ class Changes:
         """How many follow each topic."""
         return {name: topic.followers for name, topic in self._topics.items()}
 
-    async def follow(self, topic: str) -> AsyncIterator[str]:
+    async def follow(self, topic: str) -> AsyncGenerator[str]:
         """A mark at once, and each new one, until closed."""
         known = self._topics.get(topic)
         if known is None:

@@ -123,8 +123,17 @@ class DeskData:
         self._may_see(who)
         return await self._search.search(who, text)
 
-    def changes(self, who: Who, topic: str) -> AsyncIterator[str]:
-        """See `Data`. NotThere for a topic that is not there, or not for this person."""
+    async def changes(self, who: Who, topic: str) -> AsyncIterator[str]:
+        """See `Data`. NotThere, at the first mark, for a topic that is not there, or not for this person."""
+        self._check(who, topic)
+        marks = self._changes.follow(topic)
+        try:
+            async for mark in marks:
+                yield mark
+        finally:
+            await marks.aclose()
+
+    def _check(self, who: Who, topic: str) -> None:
         self._may_see(who)
         first, _, name = topic.partition("/")
         if first == INCIDENT and name:
@@ -134,7 +143,6 @@ class DeskData:
             known = name in self._sources.rooms[first] or not name
             if not known and Address(first, name) not in self._sources.estate.devices:
                 self._sources.address_for(who, first, name)
-        return self._changes.follow(topic)
 
     def _incident_for(self, who: Who, name: str) -> None:
         number = int(name) if name.isascii() and name.isdigit() and len(name) < 16 else 0
