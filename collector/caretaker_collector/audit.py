@@ -56,25 +56,17 @@ def append(
     )
 
 
-def listed(db: sqlite3.Connection, school: str = "", before: int | None = None, limit: int = 100) -> list[Line]:
-    """The newest first; of one school when it is given."""
+_COLUMNS = "number, at_ms, who, via, what, school, place, text, outcome, link"
+
+
+def listed(
+    db: sqlite3.Connection, school: str = "", before: int | None = None, limit: int = 100, since_ms: int = 0
+) -> list[Line]:
+    """The newest first; of one school when it is given, and not older than `since_ms`."""
     rows = db.execute(
-        "SELECT number, at_ms, who, via, what, school, place, text, outcome, link FROM audit "
-        "WHERE (? = '' OR school = ?) AND number < ? ORDER BY number DESC LIMIT ?",
-        (school, school, 2**62 if before is None else before, limit),
+        f"SELECT {_COLUMNS} FROM audit WHERE (? = '' OR school = ?) AND number < ? AND at_ms >= ? "  # noqa: S608
+        "ORDER BY number DESC LIMIT ?",
+        (school, school, 2**62 if before is None else before, since_ms, limit),
     )
-    return [
-        Line(
-            number=number,
-            at_ms=at_ms,
-            who=who,
-            via=via,
-            what=what,
-            school=of_school,
-            place=place,
-            text=text,
-            outcome=outcome,
-            link=link,
-        )
-        for number, at_ms, who, via, what, of_school, place, text, outcome, link in rows
-    ]
+    names = Line.__struct_fields__
+    return [Line(**dict(zip(names, row, strict=True))) for row in rows]

@@ -66,6 +66,10 @@ class NotAllowed(ConfigError):
     """This person, or token, may not do that there."""
 
 
+class BadBody(ConfigError):
+    """What was filled in is missing, cannot be read or cannot be meant."""
+
+
 class Unknown(ConfigError):
     """No such action or place, or not for this person: the two look the same."""
 

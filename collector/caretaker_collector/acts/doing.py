@@ -62,11 +62,11 @@ async def perform(
         done = first.waits.told(found)
         if preview or not found.refused:
             return done
-        await asyncio.to_thread(_refused, site, who, action, body, found.refused, done.answered.link)
+        await asyncio.to_thread(refuse, site, who, action, body, found.refused, done.answered.link)
         return done
     gone = f"no collector took the order within {site.wait_s:g} s, so it was withdrawn; is `caretaker collect` running?"
     if not preview:
-        await asyncio.to_thread(_refused, site, who, action, body, gone, first.answered.link)
+        await asyncio.to_thread(refuse, site, who, action, body, gone, first.answered.link)
     raise Unavailable(gone)
 
 
@@ -112,11 +112,14 @@ def _begin(site: Site, who: Who, action: Action, body: Asked, preview: bool, str
             raise refused from None
 
 
-def _refused(site: Site, who: Who, action: Action, body: Asked, why: str, link: str) -> None:
-    """An order that the collector refused, or never took: one more line, behind the one that it was given."""
+def refuse(site: Site, who: Who, action: Action, body: Asked, why: str, link: str = "") -> None:
+    """Write down that it was refused. An order that was placed before has a line of its own then."""
     with _opened(site) as db:
-        place = places.find(db, site.estate, who, action.kinds, _place_text(body))
-        _note(db, who, action, site.now_ms(db), place, "", _reason(body), f"refused: {why}", link)
+        try:
+            place = places.find(db, site.estate, who, action.kinds, _place_text(body))
+        except Unknown:
+            place = None
+        _note(db, who, action, site.now_ms(db), place, _place_text(body), _reason(body), f"refused: {why}", link)
 
 
 def _note(

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from caretaker_collector.acts.base import ActBody, Action, Ctx
-from caretaker_contract.errors import ConfigError
+from caretaker_collector.acts.base import ActBody, Action, BadBody, Ctx
 from caretaker_dashboards.desk.views import Field, Form
 
 NOT_ASKED = frozenset({"place", "by"})
@@ -82,12 +81,12 @@ def values_of(action: Action, place: str, filled: Mapping[str, str]) -> dict[str
 
 
 def read(action: Action, values: Mapping[str, Any], strict: bool = True) -> ActBody:
-    """A body from JSON or a form. ConfigError says what is missing or wrong, by the label of its field."""
+    """A body from JSON or a form. BadBody says what is missing or wrong, by the label of its field."""
     tidy = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
     try:
         return msgspec.convert(tidy, action.body, strict=strict)
     except msgspec.ValidationError as error:
-        raise ConfigError([_fault(action, str(error))]) from None
+        raise BadBody([_fault(action, str(error))]) from None
 
 
 def _fault(action: Action, text: str) -> str:
@@ -118,7 +117,7 @@ def _fault(action: Action, text: str) -> str:
 
 
 def check_texts(action: Action, body: ActBody) -> None:
-    """ConfigError when a text holds what cannot be shown, or is longer than its field: however it came."""
+    """BadBody when a text holds what cannot be shown, or is longer than its field: however it came."""
     faults = []
     for field in fields_of(action.body):
         value = getattr(body, f"{field.name}_" if field.name in ("from", "class") else field.name)
@@ -133,4 +132,4 @@ def check_texts(action: Action, body: ActBody) -> None:
         if len(value) > field.longest:
             faults.append(f"{field.label}  is too long: {field.longest} characters at most")
     if faults:
-        raise ConfigError(faults)
+        raise BadBody(faults)

@@ -1,6 +1,7 @@
 """Actions on what people write down: hold, freeze, maintenance, silence; end, end_once and copy. Over `records.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ from caretaker_collector.acts.base import (
     MACHINES,
     ActBody,
     Action,
+    BadBody,
     Ctx,
     Done,
     NotAllowed,
@@ -24,6 +26,7 @@ from caretaker_collector.acts.base import (
 )
 from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.order_book import Scope
+from caretaker_collector.record_words import day_time, standing, times
 from caretaker_collector.records import Kind, Record
 from caretaker_collector.stages.recall import called_back
 from caretaker_contract.errors import ConfigError
@@ -76,24 +79,41 @@ class CopyBody(ActBody, frozen=True, kw_only=True):
     ] = ""
 
 
-def _scope(ctx: Ctx, body: RecordBody) -> Scope:
-    return people.scope(ctx.estate, ctx.place.text, body.class_ or None)
+def scope_of(ctx: Ctx, device_class: str) -> Scope:
+    """The machines of the place, of one class if it is given. BadBody when there is no such class."""
+    with _meant():
+        return people.scope(ctx.estate, ctx.place.text, device_class or None)
+
+
+@contextmanager
+def _meant() -> Iterator[None]:
+    """What cannot be meant within is a fault of what was filled in."""
+    try:
+        yield
+    except ConfigError as error:
+        raise BadBody(error.faults) from None
 
 
 def _series(ctx: Ctx, body: RecordBody | CopyBody) -> Series:
-    """When it is on. ConfigError says which of the times cannot be meant."""
-    zone = words.zone_at(ctx.estate, ctx.place.school)
-    from_ms = people.moment("--from", body.from_, ctx.now_ms, zone) if body.from_ else ctx.now_ms
-    repeat, until_date = (body.repeat, body.until_date) if isinstance(body, RecordBody) else ("", "")
-    if until_date and not repeat:
-        raise ConfigError(["--until-date  needs --repeat daily or --repeat weekly"])
+    """When it is on. BadBody says which of the times cannot be meant."""
+    with _meant():
+        zone = words.zone_at(ctx.estate, ctx.place.school)
+        from_ms = people.moment("--from", body.from_, ctx.now_ms, zone) if body.from_ else ctx.now_ms
+        repeat, until_date = (body.repeat, body.until_date) if isinstance(body, RecordBody) else ("", "")
+        if until_date and not repeat:
+            raise ConfigError(["--until-date  needs --repeat daily or --repeat weekly"])
+        until_ms = people.moment("--until", body.until, from_ms, zone)
+        every, last_day = EVERY[repeat] if repeat else None, _day(until_date)
+        series = Series(from_ms=from_ms, until_ms=until_ms, time_zone=str(zone), every=every, last_day=last_day)
+        records.check(series, ctx.now_ms)
+        return series
+
+
+def _day(text: str) -> date | None:
     try:
-        last_day = date.fromisoformat(until_date) if until_date else None
+        return date.fromisoformat(text) if text else None
     except ValueError:
-        raise ConfigError([f"--until-date {until_date!r}  is no day; write it as 2026-12-18"]) from None
-    until_ms = people.moment("--until", body.until, from_ms, zone)
-    every = EVERY[repeat] if repeat else None
-    return Series(from_ms=from_ms, until_ms=until_ms, time_zone=str(zone), every=every, last_day=last_day)
+        raise ConfigError([f"--until-date {text!r}  is no day; write it as 2026-12-18"]) from None
 
 
 def _some_machine(ctx: Ctx, scope: Scope) -> list[Device]:
@@ -109,7 +129,7 @@ def _make(ctx: Ctx, kind: Kind, scope: Scope, series: Series, reason: str) -> Do
     devices = _some_machine(ctx, scope)
     zone = ZoneInfo(series.time_zone)
     number = records.make(ctx.db, kind, scope, series, reason, by(ctx), ctx.now_ms)
-    when = words.times(series, zone)
+    when = times(series, zone)
     lines = [f"{kind} {number}: {words.meant(kind, str(scope), when)} ({reason})"]
     count = words.machines(len(devices))
     lines.append(
@@ -124,9 +144,8 @@ def _make(ctx: Ctx, kind: Kind, scope: Scope, series: Series, reason: str) -> Do
 def _look(ctx: Ctx, kind: Kind, scope: Scope, series: Series) -> Done:
     """What it would touch."""
     devices = _some_machine(ctx, scope)
-    records.check(series, ctx.now_ms)
     zone = ZoneInfo(series.time_zone)
-    title, when = places.title_of(ctx.estate, scope), words.times(series, zone)
+    title, when = places.title_of(ctx.estate, scope), times(series, zone)
     coming = Hold(
         id=0,
         kind=kind,
@@ -162,7 +181,7 @@ def _look(ctx: Ctx, kind: Kind, scope: Scope, series: Series) -> Done:
         also = [device for device in devices if hold.covers(device)]
         if also and hold.from_ms <= ctx.now_ms:
             all_of = "all of them" if len(also) == len(meant) else words.machines(len(also))
-            lines.append(f"Kept already: {all_of}, by {hold.kind} {hold.id} until {words.moment(hold.until_ms, zone)}.")
+            lines.append(f"Kept already: {all_of}, by {hold.kind} {hold.id} until {day_time(hold.until_ms, zone)}.")
     if kind == "freeze":
         lines.append("Nothing is switched there meanwhile: machines that are off are not woken either.")
     return said(*lines)
@@ -172,10 +191,10 @@ def _recording(kind: Kind, label: str, title: str, explains: str, permission: Pe
     """The action that writes down a record of this kind. `ahead_ms`: how long its form suggests."""
 
     def do(ctx: Ctx, body: RecordBody) -> Done:
-        return _make(ctx, kind, _scope(ctx, body), _series(ctx, body), body.reason)
+        return _make(ctx, kind, scope_of(ctx, body.class_), _series(ctx, body), body.reason)
 
     def preview(ctx: Ctx, body: RecordBody) -> Done:
-        return _look(ctx, kind, _scope(ctx, body), _series(ctx, body))
+        return _look(ctx, kind, scope_of(ctx, body.class_), _series(ctx, body))
 
     return Action(
         name=kind,
@@ -262,7 +281,7 @@ def _ending(once: bool) -> Action:
         comes = once and record.series.every is not None
         place = ctx.place.title.removeprefix(f"{name} of ")
         head = f"{name} ({record.reason}) of {count} in {place} ends now"
-        lines = [f"{head}{', and comes again' if comes else ''}: {words.state_of(record, ctx.now_ms, zone)}."]
+        lines = [f"{head}{', and comes again' if comes else ''}: {standing(record, ctx.now_ms, zone)}."]
         if record.kind == "silence":
             lines.append("What is still open there is told.")
         else:

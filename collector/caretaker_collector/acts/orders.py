@@ -25,7 +25,7 @@ from caretaker_collector.acts.base import (
     by,
     said,
 )
-from caretaker_collector.acts.holds import HOUR_MS, OfClass, classes, soon
+from caretaker_collector.acts.holds import HOUR_MS, OfClass, classes, scope_of, soon
 from caretaker_collector.order_book import Found, Scope
 from caretaker_collector.order_book import Verb as OrderVerb
 from caretaker_collector.stages.wake import NO_POLICY
@@ -99,7 +99,7 @@ def _ordering(verb: OrderVerb, label: str, title: str, explains: str) -> Action:
     """The action that orders this of machines."""
 
     def place(ctx: Ctx, body: OrderBody, dry_run: bool) -> Done:
-        scope = people.scope(ctx.estate, ctx.place.text, body.class_ or None)
+        scope = scope_of(ctx, body.class_)
         number = order_book.place(ctx.db, verb, scope, body.reason, by(ctx), body.warn_s, dry_run, ctx.now_ms)
         link = f"/orders/{number}"
 

@@ -101,11 +101,19 @@ def _incident(db: sqlite3.Connection, estate: Estate, who: Who, text: str) -> Pl
         raise Unknown([f"{text}  that is no number of an incident; write 12 or INC-12"])
     incident = incident_book.one(db, int(number[1]))
     if incident is None or not sees(who, incident.subject.school):
-        if who.schools is None:
-            incident_actions.one(db, int(number[1]))  # says how far the numbers go
-        raise Unknown([f"INC-{number[1]}  no such incident"])
+        raise Unknown(_no_incident(db, who, int(number[1])))
     school = incident.subject.school
     return Place(kind="incident", text=str(incident.number), title=incident.name, school=school, incident=incident)
+
+
+def _no_incident(db: sqlite3.Connection, who: Who, number: int) -> list[str]:
+    """How far the numbers go, for those who may know it."""
+    try:
+        if who.schools is None:
+            incident_actions.one(db, number)
+    except ConfigError as error:
+        return error.faults
+    return [f"INC-{number}  no such incident"]
 
 
 def _record(db: sqlite3.Connection, estate: Estate, who: Who, text: str) -> Place:

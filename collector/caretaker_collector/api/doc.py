@@ -1,12 +1,15 @@
 """The OpenAPI 3.1 description of the API and of our outgoing webhook, made from the Structs that they use."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from caretaker_collector.acts.base import Action
 from caretaker_collector.api import routes as api
 from caretaker_collector.api import types as api_types
+from caretaker_collector.api.act_routes import ACTIONS, least_scope
 from caretaker_collector.api.guard import LARGEST_BODY
 from caretaker_collector.notify.by_webhook import Event
 from caretaker_collector.version import VERSION
@@ -15,15 +18,17 @@ from caretaker_rules.findings import FindingKind
 _PROBLEMS = {
     400: "The body is not JSON.",
     401: "No token, or none that is valid.",
-    403: "The token may read only.",
-    404: "There is no such incident, or this token does not see it.",
-    409: "It is in no state for this, such as acknowledging what is fixed.",
+    403: "The token may not do this, or not there.",
+    404: "There is no such incident or place, or this token does not see it.",
+    409: "It is in no state for this, such as acknowledging what is fixed, or a place without machines.",
     413: f"The body is larger than {LARGEST_BODY // 1024} kB.",
     415: "The body is not declared to be JSON.",
     422: "Something in the request is not as described.",
     429: "Too many requests; Retry-After says when to try again.",
-    503: "The collector cannot use its state file now; Retry-After says when to try again.",
+    503: "The collector cannot use its state file now, or did not answer; Retry-After says when to try again.",
 }
+NEVER_IN_THE_WAY = frozenset({"note", "report", "end", "end_once", "stop", "resume", "shut_down", "restart", "sleep"})
+"""Actions that no state of things forbids; where there is nothing to do they answer with `ok` false."""
 _REF = "#/components/schemas/{name}"
 _MEANING = {
     "acknowledge": "Somebody has seen it: its response clock ends.",
@@ -38,8 +43,13 @@ _MEANING = {
 
 def document() -> bytes:
     """The description, as JSON."""
-    bodies: list[type[Struct]] = [body for body, _, _ in api.ACTIONS.values()]
-    kinds = [api_types.IncidentList, api_types.IncidentDetail, api_types.Problem, api_types.ReportBody, Event, *bodies]
+    bodies: list[type[Struct]] = [body for body, *_ in api.ACTIONS.values()]
+    kinds: list[type[Struct]] = [
+        *(api_types.IncidentList, api_types.IncidentDetail, api_types.Problem, api_types.ReportBody, Event),
+        *(api_types.ActionList, api_types.ActionAnswer),
+        *bodies,
+        *dict.fromkeys(action.body for action in ACTIONS.values()),
+    ]
     refs, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     ref = dict(zip(kinds, refs, strict=True))
     detail = ref[api_types.IncidentDetail]
@@ -97,7 +107,7 @@ def document() -> bytes:
             },
         },
     }
-    for name, (kind, _, _) in api.ACTIONS.items():
+    for name, (kind, *_) in api.ACTIONS.items():
         codes = [400, 401, 403, 404, 409, 413, 415, 422, 429, 503]
         if name == "note":
             codes.remove(409)
@@ -110,10 +120,24 @@ def document() -> bytes:
                 "responses": _responses(200, "The incident after it.", detail, problem, *codes),
             },
         }
+    paths["/api/1/actions"] = {
+        "get": {
+            "operationId": "list_actions",
+            "summary": "All that a token can do, with what each asks for.",
+            "responses": _responses(200, "The actions.", ref[api_types.ActionList], problem, 401, 429, 503),
+        }
+    }
+    preview = _query("preview", {"type": "string", "enum": ["0", "1"], "default": "0"}, "1: say what it would touch.")
+    for name, action in ACTIONS.items():
+        paths[f"/api/1/actions/{name}"] = {"parameters": [once, preview], "post": _acting(action, ref, problem)}
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
-            "info": {"title": "Caretaker", "version": VERSION, "description": "Incidents of the schools' computers."},
+            "info": {
+                "title": "Caretaker",
+                "version": VERSION,
+                "description": "Incidents of the schools' computers, and what people do about them.",
+            },
             "security": [{"token": []}],
             "paths": paths,
             "webhooks": {"told": {"post": _webhook(ref[Event])}},
@@ -123,12 +147,28 @@ def document() -> bytes:
                     "token": {
                         "type": "http",
                         "scheme": "bearer",
-                        "description": "`caretaker token new NAME` makes one; --scope incidents may act.",
+                        "description": "`caretaker token new NAME` makes one; --scope incidents works on "
+                        "incidents, --scope operate also holds, switches and stops.",
                     }
                 },
             },
         }
     )
+
+
+def _acting(action: Action, ref: Mapping[type[Struct], Any], problem: Any) -> dict[str, Any]:
+    """One action: what it is asked with, and how it answers."""
+    codes = [400, 401, 403, 404, 409, 413, 415, 422, 429, 503]
+    if action.name in NEVER_IN_THE_WAY:
+        codes.remove(409)
+    explains = action.explains[:1].upper() + action.explains[1:]
+    return {
+        "operationId": f"do_{action.name}",
+        "summary": f"{action.label}: {explains}",
+        "description": f"`place` is one of: {', '.join(action.kinds)}. Token scope: {least_scope(action.permission)}.",
+        "requestBody": _body(ref[action.body]),
+        "responses": _responses(200, "What came of it.", ref[api_types.ActionAnswer], problem, *codes),
+    }
 
 
 def _filters() -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,6 +14,7 @@ from caretaker_collector.api import tokens
 from caretaker_collector.api.tokens import Token
 from caretaker_collector.api.types import Problem
 from caretaker_dashboards.desk.rates import Buckets
+from caretaker_rules.roles import SCOPE_MAY, Permission
 
 LARGEST_BODY = 65_536
 BODY_WITHIN_S = 20.0
@@ -23,7 +23,7 @@ BURST, PER_SECOND = 60, 10
 WRONG_BURST, WRONG_PER_SECOND = 20, 0.2
 """Wrong tokens from an address."""
 
-B = TypeVar("B", bound=Struct)
+B = TypeVar("B")
 
 
 class Refused(Exception):
@@ -60,8 +60,8 @@ class Guard:
         self._asked = Buckets(BURST, PER_SECOND)
         self._wrong = Buckets(WRONG_BURST, WRONG_PER_SECOND)
 
-    def admit(self, request: Request, scope: str, now_ms: int, now_s: float) -> Token:
-        """The token of this request. Refused: 401 without a good one, 403 for too little, 429 for too much.
+    def admit(self, request: Request, now_ms: int, now_s: float) -> Token:
+        """The token of this request. Refused: 401 without a good one, 429 for too much.
 
         `now_s` is a clock that only grows, for rates; `now_ms` the collector's, for expiry.
         """
@@ -82,9 +82,17 @@ class Guard:
         wait_s = self._asked.take(token.name, now_s)
         if wait_s:
             raise _too_many("more than 10 requests a second", wait_s)
-        if scope == "incidents" and token.scope != "incidents":
-            raise Refused(403, f"The token {token.name} may read only; this needs one with --scope incidents.")
         return token
+
+
+def too_little(token: Token, needed: Permission) -> Refused | None:
+    """The refusal of a token that may not do this; None: it may."""
+    if needed in SCOPE_MAY[token.scope]:
+        return None
+    least = next((scope for scope, may in SCOPE_MAY.items() if needed in may), None)
+    what = "may read only" if token.scope == "read" else f"is of scope {token.scope}"
+    remedy = f"this needs one with --scope {least}" if least else "this is for people who sign in"
+    return Refused(403, f"The token {token.name} {what}; {remedy}.")
 
 
 def _too_many(why: str, wait_s: float) -> Refused:

@@ -6,21 +6,23 @@ the token, and for whom it speaks.
 
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
-from hashlib import sha256
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 from msgspec import Struct
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caretaker_collector import people
+from caretaker_collector.acts import registry as acts
+from caretaker_collector.acts.base import NO_REASON, ActBody, Site
+from caretaker_collector.acts.incidents import AcknowledgeAct, AssignAct, IncidentAct, MergeAct, NoteAct, ReportAct
+from caretaker_collector.api.act_routes import ActRoutes, Once, allow, perform, safe, who_of
 from caretaker_collector.api.guard import Guard, Refused, answer, body_of, problem
-from caretaker_collector.api.tokens import DAY_MS, Token
+from caretaker_collector.api.tokens import Token
 from caretaker_collector.api.types import (
     AcknowledgeBody,
     AssignBody,
@@ -38,10 +40,8 @@ from caretaker_collector.api.types import (
     place_of,
     summary_of,
 )
-from caretaker_collector.incidents import actions as incident_actions
 from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.notify import outbox
-from caretaker_contract.errors import ConfigError
 from caretaker_rules import clocks
 from caretaker_rules.calendar import zone_of
 from caretaker_rules.findings import FindingKind
@@ -49,27 +49,23 @@ from caretaker_rules.incidents import Incident, Status, fold
 from caretaker_rules.model import Estate, School
 from caretaker_rules.service_hours import ServiceClock
 
-log = structlog.get_logger()
-
-Handler = Callable[[Request], Awaitable[Response]]
 Clocks = Callable[[Incident, int], tuple[ClockView | None, ClockView | None]]
 
-ACTIONS: dict[str, tuple[type[Struct], str, Callable[..., object]]] = {
-    "acknowledge": (AcknowledgeBody, "text", incident_actions.acknowledge),
-    "assign": (AssignBody, "to", incident_actions.assign),
-    "note": (NoteBody, "text", incident_actions.note),
-    "pause": (PauseBody, "text", incident_actions.pause),
-    "resume": (ResumeBody, "text", incident_actions.resume),
-    "fix": (FixBody, "text", incident_actions.fix),
-    "merge": (MergeBody, "into", incident_actions.merge),
+ACTIONS: dict[str, tuple[type[Struct], str, str, Callable[[str, Any], ActBody]]] = {
+    "acknowledge": (AcknowledgeBody, "text", "acknowledge", lambda place, x: AcknowledgeAct(place=place, reason=x)),
+    "assign": (AssignBody, "to", "assign", lambda place, x: AssignAct(place=place, to=x)),
+    "note": (NoteBody, "text", "note", lambda place, x: NoteAct(place=place, text=x)),
+    "pause": (PauseBody, "text", "pause", lambda place, x: IncidentAct(place=place, reason=x)),
+    "resume": (ResumeBody, "text", "unpause", lambda place, x: IncidentAct(place=place, reason=x or NO_REASON)),
+    "fix": (FixBody, "text", "fix", lambda place, x: IncidentAct(place=place, reason=x)),
+    "merge": (MergeBody, "into", "merge", lambda place, x: MergeAct(place=place, into=x, reason=NO_REASON)),
 }
-"""By the last part of the path: what the body has to be, which of its keys is handed on, and what does it."""
+"""By the last part of an incident's path: what the body has to be, which of its keys is handed on, and to which action
+as what. All actions, these too, are under /api/1/actions (`api/act_routes.py`)."""
 
 PAGE, MOST_A_PAGE = 50, 200
 LOOKED_AT = 2_000
 """So many incidents a request looks at: a filter that fits none of thousands answers with `next` instead."""
-NEVER_AGAIN_MS = DAY_MS
-"""So long an Idempotency-Key is remembered."""
 STATUSES = ("all", "unfixed", *(status.value for status in Status))
 QUERY = {"school", "status", "kind", "before", "limit"}
 
@@ -78,33 +74,45 @@ class Api:
     """The routes, over the state file."""
 
     def __init__(
-        self, db: sqlite3.Connection, estate: Estate, now_ms: Callable[[], int], clocks: Clocks, document: bytes
+        self,
+        db: sqlite3.Connection,
+        estate: Estate,
+        now_ms: Callable[[], int],
+        clocks: Clocks,
+        document: bytes,
+        site: Site | None = None,
     ) -> None:
+        """`site`: where actions are done; None: on the file of `db`, of which no calendar and no policy is known."""
         self._db = db
         self._estate = estate
         self._now_ms = now_ms
         self._clocks = clocks
         self._document = document
         self._guard = Guard(db)
+        file = Path(db.execute("PRAGMA database_list").fetchone()[2])
+        self._site = site if site is not None else Site(file, estate, {}, lambda _: now_ms())
+        self._once = Once(db)
 
     def routes(self) -> list[Route]:
         """All of them."""
+        acting = ActRoutes(self._site, self._admit, self._once, self._now_ms)
         return [
-            Route("/api/1/openapi.json", _safe(self._openapi)),
-            Route("/api/1/incidents", _safe(self._list), methods=["GET"]),
-            Route("/api/1/incidents", _safe(self._report), methods=["POST"]),
-            Route("/api/1/incidents/{number}", _safe(self._one), methods=["GET"]),
-            Route("/api/1/incidents/{number}/{action}", _safe(self._act), methods=["POST"]),
+            Route("/api/1/openapi.json", safe(self._openapi)),
+            Route("/api/1/incidents", safe(self._list), methods=["GET"]),
+            Route("/api/1/incidents", safe(self._report), methods=["POST"]),
+            Route("/api/1/incidents/{number}", safe(self._one), methods=["GET"]),
+            Route("/api/1/incidents/{number}/{action}", safe(self._act), methods=["POST"]),
+            *acting.routes(),
         ]
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")
 
-    def _admit(self, request: Request, scope: str) -> Token:
-        return self._guard.admit(request, scope, self._now_ms(), time.monotonic())
+    def _admit(self, request: Request) -> Token:
+        return self._guard.admit(request, self._now_ms(), time.monotonic())
 
     async def _list(self, request: Request) -> Response:
-        token = self._admit(request, "read")
+        token = self._admit(request)
         asked = request.query_params
         unknown = set(asked) - QUERY
         if unknown:
@@ -142,7 +150,7 @@ class Api:
             yield fold(number, incident_book.log_of(self._db, uid))
 
     async def _one(self, request: Request) -> Response:
-        token = self._admit(request, "read")
+        token = self._admit(request)
         return answer(self._detail(self._visible(request, token)))
 
     def _visible(self, request: Request, token: Token) -> Incident:
@@ -171,74 +179,48 @@ class Api:
         )
 
     async def _act(self, request: Request) -> Response:
-        token = self._admit(request, "incidents")
+        token = self._admit(request)
         name = request.path_params["action"]
         if name not in ACTIONS:
             raise Refused(404, f"There is no such action; there are: {', '.join(ACTIONS)}.")
+        kind, key, does, made = ACTIONS[name]
+        action = acts.ACTIONS[does]
+        await allow(self._site, token, action, request.path_params["number"])
         incident = self._visible(request, token)
-        kind, key, do = ACTIONS[name]
         body, raw = await body_of(request, kind)
 
-        def act() -> tuple[int, bytes]:
+        async def act() -> tuple[int, bytes]:
             value: Any = getattr(body, key)
             value = value.strip() if isinstance(value, str) else value
             if value == "" and name not in ("acknowledge", "resume"):
                 raise Refused(422, f"The body is not as described: {key} is blank.")
             if name == "merge" and self._seen(value, token) is None:
                 raise Refused(422, f"There is no incident {value} to merge it into.")
-            try:
-                do(self._db, self._estate, incident.number, _who(token, body), value, self._now_ms())
-            except ConfigError as error:
-                raise Refused(409, _sentence(error)) from None
+            who = token.who(who_of(token, getattr(body, "by", "")))
+            await perform(self._site, who, action, made(str(incident.number), value))
             now = incident_book.one(self._db, incident.number)
             assert now is not None
             return 200, msgspec.json.encode(self._detail(now))
 
-        return self._once(request, token, raw, act)
+        return await self._once.answer(request, token, raw, self._now_ms(), act)
 
     async def _report(self, request: Request) -> Response:
-        token = self._admit(request, "incidents")
+        token = self._admit(request)
+        action = acts.ACTIONS["report"]
+        await allow(self._site, token, action, "")
         body, raw = await body_of(request, ReportBody)
 
-        def act() -> tuple[int, bytes]:
+        async def act() -> tuple[int, bytes]:
             if token.school not in (None, body.school):
                 raise Refused(422, f"{body.school}: no such school.")
-            who, now_ms = _who(token, body), self._now_ms()
             place = "/".join(part for part in (body.school, body.room, body.device) if part)
-            try:
-                where = people.scope(self._estate, place)
-                made = incident_actions.report(self._db, self._estate, where, who, body.title, now_ms)
-            except ConfigError as error:
-                raise Refused(422, _sentence(error)) from None
-            except sqlite3.IntegrityError:
-                raise Refused(422, "The very same was reported in this millisecond.") from None
+            who = token.who(who_of(token, body.by))
+            done = await perform(self._site, who, action, ReportAct(place=place, text=body.title), all_422=True)
+            made = incident_book.one(self._db, done.number or 0)
+            assert made is not None
             return 201, msgspec.json.encode(self._detail(made))
 
-        return self._once(request, token, raw, act)
-
-    def _once(self, request: Request, token: Token, raw: bytes, act: Callable[[], tuple[int, bytes]]) -> Response:
-        """Do it; under an Idempotency-Key that was used, give the answer of then instead."""
-        key = request.headers.get("idempotency-key", "")
-        if len(key) > 200:
-            raise Refused(422, "An Idempotency-Key has 200 characters at most.")
-        now_ms = self._now_ms()
-        asked = sha256(f"{request.method} {request.url.path}\n".encode() + raw).hexdigest()
-        if key:
-            self._db.execute("DELETE FROM api_answers WHERE at_ms < ?", (now_ms - NEVER_AGAIN_MS,))
-            row = self._db.execute(
-                "SELECT request, status, body FROM api_answers WHERE token = ? AND key = ?", (token.name, key)
-            ).fetchone()
-            if row is not None and row[0] != asked:
-                raise Refused(422, "This Idempotency-Key was used for another request.")
-            if row is not None:
-                return _raw(int(row[1]), bytes(row[2]))
-        status, body = act()
-        if key:
-            self._db.execute(
-                "INSERT OR IGNORE INTO api_answers VALUES (?, ?, ?, ?, ?, ?)",
-                (token.name, key, asked, status, body, now_ms),
-            )
-        return _raw(status, body)
+        return await self._once.answer(request, token, raw, self._now_ms(), act)
 
 
 def clocks_by(estate: Estate, hours_of: Callable[[School], ServiceClock | None]) -> Clocks:
@@ -256,10 +238,6 @@ def clocks_by(estate: Estate, hours_of: Callable[[School], ServiceClock | None])
     return look
 
 
-def _raw(status: int, body: bytes) -> Response:
-    return answer(msgspec.Raw(body), status)
-
-
 def fits(incident: Incident, status: str, kind: str | None = None) -> bool:
     """Whether an incident is of this status ("all" and "unfixed" are more than one) and kind (None: any)."""
     if kind is not None and incident.kind != kind:
@@ -273,36 +251,6 @@ def _whole(text: str | None, name: str, default: int | None = None, most: int = 
     if not (text.isascii() and text.isdigit() and len(text) < 17 and 1 <= int(text) <= most):
         raise Refused(422, f"{name} has to be a whole number between 1 and {most}.")
     return int(text)
-
-
-def _who(token: Token, body: Any) -> str:
-    """Who it was, for the history."""
-    by = " ".join(body.by.split())
-    if by and not by.isprintable():
-        raise Refused(422, "`by` has to be printable.")
-    return f"{by} (by token {token.name})" if by else f"token {token.name}"
-
-
-def _sentence(error: ConfigError) -> str:
-    faults = (fault.replace("  ", ": ", 1) for fault in error.faults)
-    return "; ".join(" ".join(fault.split()) for fault in faults) + "."
-
-
-def _safe(handler: Handler) -> Handler:
-    """Every refusal as problem+json; a defect of ours says nothing of itself to the other side."""
-
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except Refused as refused:
-            return problem(refused)
-        except ClientDisconnect:
-            return Response(status_code=400)
-        except sqlite3.Error as error:
-            log.error("the API cannot use the state file", reason=str(error))
-            return problem(Refused(503, "The collector cannot use its state file now.", {"Retry-After": "10"}))
-
-    return handle
 
 
 async def refused_by_router(request: Request, error: Exception) -> Response:

@@ -7,11 +7,11 @@ import hashlib
 import hmac
 import secrets
 import sqlite3
-from typing import Literal
 
 from msgspec import Struct
 
 from caretaker_contract.errors import ConfigError
+from caretaker_rules.roles import SCOPE_MAY, Scope, Who
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS api_answers (
@@ -22,8 +22,6 @@ CREATE INDEX IF NOT EXISTS api_answers_by_time ON api_answers (at_ms);
 """
 PREFIX = "ct_"
 DAY_MS = 86_400_000
-Scope = Literal["read", "incidents"]
-"""read: look at incidents; incidents: work on them too."""
 
 
 class Token(Struct, frozen=True):
@@ -41,6 +39,11 @@ class Token(Struct, frozen=True):
         if self.ended_ms is not None:
             return "ended"
         return "expired" if self.expires_ms <= now_ms else "valid"
+
+    def who(self, name: str) -> Who:
+        """What may be done with it, by `name`, within its school if it has one."""
+        schools = (self.school,) if self.school is not None else None
+        return Who(name=name, via="api", may=SCOPE_MAY[self.scope], schools=schools)
 
 
 _COLUMNS = "name, scope, school, made_ms, expires_ms, ended_ms"

@@ -91,6 +91,53 @@ class IncidentList(Struct, frozen=True):
     next: int | None
 
 
+class ActionField(Struct, frozen=True, kw_only=True):
+    """One thing that an action asks for."""
+
+    name: str
+    label: str
+    kind: str  # text, area, time, day, choice, number
+    required: bool
+    longest: int
+    help: str
+
+
+class ActionView(Struct, frozen=True, kw_only=True):
+    """An action: what it is, what it takes, and what it asks for beside `place` and `by`."""
+
+    name: str
+    label: str
+    explains: str
+    permission: str
+    scope: str  # the least that a token has to have
+    places: list[str]  # what `place` may be: estate, school, room, device, incident, record
+    fields: list[ActionField]
+
+
+class ActionList(Struct, frozen=True):
+    """All actions that a token can do."""
+
+    actions: list[ActionView]
+
+
+class Undo(Struct, frozen=True, kw_only=True):
+    """The action that takes another one back, with what is already known of it."""
+
+    action: str
+    place: str
+    fields: dict[str, str]
+
+
+class ActionAnswer(Struct, frozen=True, kw_only=True):
+    """What came of an action, or with ?preview=1 what it would touch."""
+
+    ok: bool  # false: there was nothing to do; the lines say why
+    lines: list[str]  # the first is the whole in one sentence
+    number: int | None  # of the record, order or incident
+    link: str  # path of the desk where it is on record
+    undo: Undo | None
+
+
 class Problem(Struct, frozen=True, omit_defaults=True):
     """What is wrong with a request (RFC 9457)."""
 

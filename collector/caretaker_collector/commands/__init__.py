@@ -2,6 +2,7 @@
 
 from caretaker_collector.commands import (
     accounts,
+    audit,
     boards,
     calendar,
     incidents,
@@ -15,5 +16,5 @@ from caretaker_collector.commands import (
     wake,
 )
 
-ROOMS = (people, policy, orders, calendar, wake, savings, sla, notify, stay, incidents, boards, accounts)
+ROOMS = (people, policy, orders, calendar, wake, savings, sla, notify, stay, incidents, boards, accounts, audit)
 """Each registers its commands with `register(app)`, in this order."""

@@ -2,14 +2,16 @@
 
 import re
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from caretaker_collector import people, state
+from caretaker_collector import people
+from caretaker_collector.acts.base import NO_REASON, ActBody
+from caretaker_collector.acts.incidents import AcknowledgeAct, AssignAct, IncidentAct, MergeAct, NoteAct, ReportAct
+from caretaker_collector.commands import acting
 from caretaker_collector.commands.base import (
     FINDING,
     OK,
@@ -18,7 +20,6 @@ from caretaker_collector.commands.base import (
     as_json,
     collector_now,
     recorded,
-    records_of,
     say,
     settings_of,
 )
@@ -27,17 +28,15 @@ from caretaker_collector.incidents import actions as incident_actions
 from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.incidents import findings as finding_book
 from caretaker_collector.incidents import view as incident_view
-from caretaker_collector.order_book import Scope
 from caretaker_collector.settings import load_estate
 from caretaker_contract.errors import ConfigError
-from caretaker_rules.incidents import Action, Entry, Incident
+from caretaker_rules.incidents import Action, Incident
 from caretaker_rules.model import Estate
 
 PAST_DAYS = 31
 DAY_MS = 86_400_000
 Number = Annotated[str, typer.Argument(help="The number that `caretaker incidents` shows: 12 or INC-12.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with it.")]
-Act = Callable[[sqlite3.Connection, Estate, int, str, str, int], Entry | None]
 
 
 class _Numbered(TyperGroup):
@@ -71,7 +70,7 @@ def incidents(
     json: Json = False,
 ) -> None:
     """What is wrong now, least time left first. Exit code 1 when anything is open."""
-    estate, folder, db = _opened(config, read_only=True)
+    estate, folder, db = _opened(config)
     if school is not None and school != "caretaker":
         people.place(estate, school)
     name = "" if school == "caretaker" else school
@@ -112,7 +111,7 @@ def _note_levels(estate: Estate, found: list[Incident]) -> None:
 @incident_app.command()
 def show(number: Number, config: Config = None, json: Json = False) -> None:
     """All of one incident: what it is now, its clocks, and its whole history."""
-    estate, folder, db = _opened(config, read_only=True)
+    estate, folder, db = _opened(config)
     one, now_ms = incident_actions.one(db, _number(number)), collector_now(db)
     hours = incident_view.service_clocks(estate, folder, [one], now_ms)
     newest = finding_book.titles(db, {one.subject.school}) if one.open else {}
@@ -136,7 +135,7 @@ def ack(
     config: Config = None,
 ) -> None:
     """Say that somebody has seen it: the response clock ends, and nobody is reminded any more."""
-    _do(incident_actions.acknowledge, number, text, by, config, "acknowledged")
+    _do("acknowledge", AcknowledgeAct(place=_place(number), reason=text), by, config)
 
 
 @incident_app.command()
@@ -147,7 +146,7 @@ def assign(
     config: Config = None,
 ) -> None:
     """Say who works on it."""
-    _do(incident_actions.assign, number, people.who(who), by, config, f"assigned to {who}")
+    _do("assign", AssignAct(place=_place(number), to=people.who(who)), by, config)
 
 
 @incident_app.command()
@@ -158,46 +157,43 @@ def note(
     config: Config = None,
 ) -> None:
     """Write something down that is kept with it."""
-    _do(incident_actions.note, number, text, by, config, "noted")
+    _do("note", NoteAct(place=_place(number), text=text), by, config)
 
 
 @incident_app.command()
 def pause(number: Number, reason: Reason, by: By = "operator", config: Config = None) -> None:
     """It waits for the customer: its clocks stand still until `caretaker incident resume`."""
-    _do(incident_actions.pause, number, reason, by, config, "waits for the customer")
+    _do("pause", IncidentAct(place=_place(number), reason=reason), by, config)
 
 
 @incident_app.command()
 def resume(
     number: Number,
-    reason: Annotated[str, typer.Option(help="Why; kept with it.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept with it.")] = NO_REASON,
     by: By = "operator",
     config: Config = None,
 ) -> None:
     """It waits no longer: its clocks go on."""
-    _do(incident_actions.resume, number, reason, by, config, "waits no longer")
+    _do("unpause", IncidentAct(place=_place(number), reason=reason), by, config)
 
 
 @incident_app.command()
 def fix(number: Number, reason: Reason, by: By = "operator", config: Config = None) -> None:
     """Say that it is over. What is still seen a quarter of an hour later is opened again."""
-    _do(incident_actions.fix, number, reason, by, config, "fixed")
+    _do("fix", IncidentAct(place=_place(number), reason=reason), by, config)
 
 
 @incident_app.command()
 def merge(
     number: Number,
     into: Annotated[str, typer.Argument(help="The number of the incident that it goes on in.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")] = NO_REASON,
     by: By = "operator",
     config: Config = None,
 ) -> None:
     """Make it part of another incident of its school."""
-    other = _number(into)
-
-    def act(db: sqlite3.Connection, estate: Estate, one: int, who: str, _: str, now_ms: int) -> Entry | None:
-        return incident_actions.merge(db, estate, one, who, other, now_ms)
-
-    _do(act, number, "", by, config, f"merged into INC-{other}")
+    body = MergeAct(place=_place(number), into=_number(into), reason=reason)
+    _do("merge", body, by, config)
 
 
 @incident_app.command("open")
@@ -208,21 +204,19 @@ def open_(
     config: Config = None,
 ) -> None:
     """Open one that no rule can see ("teacher phoned: the projector stays dark"). Only people can fix it again."""
-    estate, _, db = _opened(config)
-    scope: Scope = people.scope(estate, place)
-    made = incident_actions.report(db, estate, scope, people.who(by), reason, collector_now(db))
-    priority = f", P{made.priority}" if made.priority is not None else ""
-    typer.echo(f"{made.name}: {made.title} ({made.subject}{priority})")
+    typer.echo(acting.do(config, "report", ReportAct(place=place, text=reason), by).answered.lines[0])
 
 
-def _do(act: Act, number: str, text: str, by: str, config: str | None, done: str) -> None:
-    estate, _, db = _opened(config)
-    one = _number(number)
-    entry = act(db, estate, one, people.who(by), text, collector_now(db))
-    if entry is None:
-        say(f"INC-{one} was so already: {done}")
+def _do(action: str, body: ActBody, by: str, config: str | None) -> None:
+    answered = acting.do(config, action, body, by).answered
+    if not answered.ok:
+        say(answered.lines[0])
         raise typer.Exit(FINDING)
-    typer.echo(f"INC-{one} {done}{f': {text}' if text and text not in done else ''}")
+    typer.echo(answered.lines[0])
+
+
+def _place(number: str) -> str:
+    return str(_number(number))
 
 
 def _number(text: str) -> int:
@@ -232,10 +226,8 @@ def _number(text: str) -> int:
     return int(found[1])
 
 
-def _opened(config: str | None, read_only: bool = False) -> tuple[Estate, Path, sqlite3.Connection]:
-    """The estate, the folder of estate.toml, and the state file."""
+def _opened(config: str | None) -> tuple[Estate, Path, sqlite3.Connection]:
+    """The estate, the folder of estate.toml, and the state file, to read."""
     _, settings = settings_of(config)
     estate_path = Path(settings.estate)
-    estate = load_estate(estate_path)
-    db = recorded(settings) if read_only else state.open_state(records_of(settings))
-    return estate, estate_path.parent, db
+    return load_estate(estate_path), estate_path.parent, recorded(settings)

@@ -35,6 +35,7 @@ from caretaker_contract.errors import ConfigError, Rejected, Unavailable
 from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.alerting import Telling
 from caretaker_rules.ports import Notifier
+from caretaker_rules.roles import Scope
 
 notify_app = typer.Typer(help="How people are told: try it, see what waits, send again.", no_args_is_help=True)
 token_app = typer.Typer(help="Tokens for the HTTP API.", no_args_is_help=True)
@@ -219,8 +220,11 @@ def write_secret(file: Path, line: str) -> None:
 @token_app.command("new")
 def token_new(
     name: Annotated[str, typer.Argument(help="Who has it, such as zammad or head-office; histories name it.")],
-    scope: Annotated[tokens.Scope, typer.Option(help="read: look only; incidents: work on them too.")] = "read",
-    school: Annotated[str | None, typer.Option(help="Only incidents of this school.")] = None,
+    scope: Annotated[
+        Scope,
+        typer.Option(help="read: look only; incidents: work on them too; operate: hold, wake, shut down and stop too."),
+    ] = "read",
+    school: Annotated[str | None, typer.Option(help="Only what is of this school.")] = None,
     days: Annotated[int, typer.Option(help="How long it is good for.", min=1, max=3650)] = 90,
     config: Config = None,
 ) -> None:

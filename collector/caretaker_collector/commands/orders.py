@@ -1,14 +1,16 @@
 """Commands for people that switch machines: shut-down, restart, sleep; and `patching`, what is due for updates."""
 
-import sqlite3
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
-from caretaker_collector import memory, order_book, people, state
+from caretaker_collector import memory, people, state
+from caretaker_collector.acts import words
+from caretaker_collector.acts.orders import OrderBody, told
+from caretaker_collector.commands import acting
 from caretaker_collector.commands.base import (
     CANNOT_TELL,
     FINDING,
@@ -22,36 +24,17 @@ from caretaker_collector.commands.base import (
     settings_of,
 )
 from caretaker_collector.commands.people import By, OfClass, Reason, Where
-from caretaker_collector.order_book import Found, Scope
 from caretaker_collector.order_book import Verb as OrderVerb
 from caretaker_collector.settings import load_estate, load_estate_and_policies
 from caretaker_rules.calendar import local
 from caretaker_rules.model import Tracked
 from caretaker_rules.patching import due_for_patching
 from caretaker_rules.policy import MAX_WARN_S, MIN_WARN_S
-from caretaker_rules.reasons import Why, duration
+from caretaker_rules.reasons import duration
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; nothing is sent or recorded.")]
 Warn = Annotated[int, typer.Option(min=MIN_WARN_S, max=MAX_WARN_S, help="Seconds of warning on the machines.")]
 Wait = Annotated[float, typer.Option(min=1, max=60, help="Seconds to wait for the running collector.")]
-POLL_S = 0.05
-WORDS: dict[OrderVerb, str] = {"shut_down": "shut down", "restart": "restart", "sleep": "go to sleep"}
-STAYS = {
-    "in_use": "in use",
-    "idle_unknown": "unable to tell whether they are in use",
-    "calendar_unknown": "in a room without a timetable",
-    "recent_reconnect": "just back on the line",
-    "recent_veto": "where somebody said no a while ago",
-    "report_stale": "with too old a report",
-    "unable": "unable to do it",
-    "cycles": "switched often enough today",
-    "always_on": "of a class that is always on",
-    "state_unknown": "lost or unknown",
-    "patch_window": "in their patch window",
-    "maintenance": "worked on",
-    "observe_only": "where the policy only observes",
-}
-"""How an answer names what keeps machines from being switched; the others as their reasons are called."""
 
 
 def register(app: typer.Typer) -> None:
@@ -61,134 +44,41 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def shut_down(
-    where: Where,
-    reason: Reason,
-    device_class: OfClass = None,
-    dry_run: DryRun = False,
-    warn: Warn = 120,
-    by: By = "operator",
-    wait: Wait = 5.0,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Shut down machines that nobody uses, by the same guards and limits as rules."""
-    _order("shut_down", where, reason, device_class, dry_run, warn, by, wait, config, json)
+def _ordering(verb: OrderVerb, meaning: str) -> Callable[..., None]:
+    """The command that orders this of machines."""
+
+    def command(
+        where: Where,
+        reason: Reason,
+        device_class: OfClass = None,
+        dry_run: DryRun = False,
+        warn: Warn = 120,
+        by: By = "operator",
+        wait: Wait = 5.0,
+        config: Config = None,
+        json: Json = False,
+    ) -> None:
+        body = OrderBody(place=where, reason=reason, class_=device_class or "", warn_s=warn)
+        done = acting.do(config, verb, body, by, preview=dry_run, wait_s=wait)
+        found = done.found
+        assert found is not None, "an order that nobody answered is Unavailable"
+        if json:
+            typer.echo(as_json({"order": done.number, "dry_run": dry_run, "found": found}))
+        elif found.refused:
+            say(found.refused)
+        else:
+            _, settings = settings_of(config)
+            scope = people.scope(load_estate(Path(settings.estate)), where, device_class)
+            typer.echo(told(found, scope, verb, warn, dry_run))
+        raise typer.Exit(OK if found.asked or found.later else FINDING)
+
+    command.__name__, command.__doc__ = verb, meaning
+    return command
 
 
-def restart(
-    where: Where,
-    reason: Reason,
-    device_class: OfClass = None,
-    dry_run: DryRun = False,
-    warn: Warn = 120,
-    by: By = "operator",
-    wait: Wait = 5.0,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Restart machines that nobody uses, by the same guards and limits as rules."""
-    _order("restart", where, reason, device_class, dry_run, warn, by, wait, config, json)
-
-
-def sleep(
-    where: Where,
-    reason: Reason,
-    device_class: OfClass = None,
-    dry_run: DryRun = False,
-    warn: Warn = 120,
-    by: By = "operator",
-    wait: Wait = 5.0,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Put machines that nobody uses to sleep, by the same guards and limits as rules."""
-    _order("sleep", where, reason, device_class, dry_run, warn, by, wait, config, json)
-
-
-def _order(
-    verb: OrderVerb,
-    where: str,
-    reason: str,
-    device_class: str | None,
-    dry_run: bool,
-    warn_s: int,
-    by: str,
-    wait_s: float,
-    config: str | None,
-    json: bool,
-) -> None:
-    _, settings = settings_of(config)
-    scope = people.scope(load_estate(Path(settings.estate)), where, device_class)
-    who = people.who(by)
-    db = state.open_state(Path(settings.data) / "state.db")
-    number = order_book.place(db, verb, scope, reason, who, warn_s, dry_run, collector_now(db))
-    found = _answer(db, number, wait_s)
-    if found is None:
-        fail(
-            f"no collector took the order within {wait_s:g} s, so it was withdrawn; is `caretaker collect` running?",
-            CANNOT_TELL,
-        )
-    if json:
-        typer.echo(as_json({"order": number, "dry_run": dry_run, "found": found}))
-    elif found.refused:
-        say(found.refused)
-    else:
-        typer.echo(told(found, scope, verb, warn_s, dry_run))
-    raise typer.Exit(OK if found.asked or found.later else FINDING)
-
-
-def _answer(db: sqlite3.Connection, number: int, wait_s: float) -> Found | None:
-    """What the collector says; None when it says nothing, and then the order is withdrawn (also at Ctrl-C)."""
-    withdrawn = False
-    try:
-        found = _poll(db, number, wait_s)
-    finally:
-        withdrawn = order_book.withdraw(db, number)
-    if found is not None or withdrawn:
-        return found
-    found = _poll(db, number, wait_s)  # it was taken at the last moment: the answer is on its way
-    if found is None:
-        fail(f"order {number} was taken, and no answer came; `caretaker why` shows what was decided", CANNOT_TELL)
-    return found
-
-
-def _poll(db: sqlite3.Connection, number: int, wait_s: float) -> Found | None:
-    for _ in range(round(wait_s / POLL_S)):
-        found = order_book.answer(db, number)
-        if found is not None:
-            return found
-        time.sleep(POLL_S)
-    return None
-
-
-def told(found: Found, scope: Scope, verb: OrderVerb, warn_s: int, dry_run: bool) -> str:
-    """An answer as people read it."""
-    head = f"{_machines(found.machines)} in {scope.room or scope.school}"
-    if scope.device:
-        head = f"machine {scope.device}"
-    off = found.stay.get(Why.ALREADY_OFF.value, [])
-    on = {why: names for why, names in found.stay.items() if why != Why.ALREADY_OFF.value}
-    if off:
-        head += f", {len(off)} off already"
-    if on:
-        parts = (f"{len(names)} {STAYS.get(why, why.replace('_', ' '))}" for why, names in on.items())
-        count = sum(len(names) for names in on.values())
-        head += f", {', '.join(parts)}: {'that one stays' if count == 1 else 'those stay'} on"
-    lines = [head]
-    would = "would be asked" if dry_run else "asked"
-    if found.asked:
-        lines.append(f"  {len(found.asked)} {would} to {WORDS[verb]}, with {duration(warn_s)} of warning")
-    if found.later:
-        follow = "would follow" if dry_run else "follow"
-        lines.append(f"  {len(found.later)} {follow} within half an hour ({found.later_why})")
-    if not found.asked and not found.later:
-        lines.append("  none would be asked" if dry_run else "  none is asked")
-    return "\n".join(lines)
-
-
-def _machines(number: int) -> str:
-    return f"{number} machine{'' if number == 1 else 's'}"
+shut_down = _ordering("shut_down", "Shut down machines that nobody uses, by the same guards and limits as rules.")
+restart = _ordering("restart", "Restart machines that nobody uses, by the same guards and limits as rules.")
+sleep = _ordering("sleep", "Put machines that nobody uses to sleep, by the same guards and limits as rules.")
 
 
 def patching(
@@ -232,5 +122,5 @@ def patching(
     if not due:
         say("no machine was kept off for too long")
     if outside:
-        say(f"{_machines(outside)} in no patch window: nothing watches whether they are patched")
+        say(f"{words.machines(outside)} in no patch window: nothing watches whether they are patched")
     raise typer.Exit(FINDING if due else OK)

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -10,6 +9,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from caretaker_collector import people, records, state
+from caretaker_collector.acts.base import NO_REASON, Done, ReasonBody
+from caretaker_collector.acts.holds import CopyBody, RecordBody
+from caretaker_collector.commands import acting
 from caretaker_collector.commands.base import (
     CANNOT_TELL,
     FINDING,
@@ -24,10 +26,8 @@ from caretaker_collector.commands.base import (
 )
 from caretaker_collector.record_words import day_time, kept_back, standing, times
 from caretaker_collector.records import Kind, Record
-from caretaker_collector.settings import CollectorSettings, load_estate
-from caretaker_contract.errors import ConfigError
+from caretaker_collector.settings import load_estate
 from caretaker_rules.model import Estate
-from caretaker_rules.repeats import Every, Series
 
 Where = Annotated[str, typer.Argument(help="A school, a room or a machine: ash, ash/ict1, ash/ict1-07.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the record.")]
@@ -39,7 +39,7 @@ UntilDate = Annotated[str | None, typer.Option(help="The last day on which it be
 By = Annotated[str, typer.Option(help="Who asks: a role or a member of staff, never a pupil.")]
 Number = Annotated[int, typer.Argument(help="The number that `caretaker holds` shows.")]
 
-_EVERY: dict[str, Every] = {"daily": "day", "weekly": "week"}
+MaybeReason = Annotated[str, typer.Option(help="Why; kept in the audit log.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,53 +51,6 @@ def register(app: typer.Typer) -> None:
 def _open(config: str | None) -> tuple[Estate, sqlite3.Connection]:
     _, settings = settings_of(config)
     return load_estate(Path(settings.estate)), state.open_state(Path(settings.data) / "state.db")
-
-
-def _make(
-    kind: Kind,
-    where: str,
-    begin: str | None,
-    until: str,
-    reason: str,
-    repeat: str | None,
-    until_date: str | None,
-    device_class: str | None,
-    by: str,
-    config: str | None,
-) -> None:
-    estate, db = _open(config)
-    scope = people.scope(estate, where, device_class)
-    zone = ZoneInfo(estate.schools[scope.school].time_zone)
-    now_ms = collector_now(db)
-    from_ms = people.moment("--from", begin, now_ms, zone) if begin else now_ms
-    if until_date and not repeat:
-        raise ConfigError(["--until-date  needs --repeat daily or --repeat weekly"])
-    try:
-        last_day = date.fromisoformat(until_date) if until_date else None
-    except ValueError:
-        raise ConfigError([f"--until-date {until_date!r}  is no day; write it as 2026-12-18"]) from None
-    series = Series(
-        from_ms=from_ms,
-        until_ms=people.moment("--until", until, from_ms, zone),
-        time_zone=str(zone),
-        every=_EVERY[repeat] if repeat else None,
-        last_day=last_day,
-    )
-    number = records.make(db, kind, scope, series, reason, people.who(by), now_ms)
-    count = len(scope.devices(estate))
-    typer.echo(_said(kind, number, str(scope), times(series, zone), reason))
-    machines = f"{count} machine{'' if count == 1 else 's'}"
-    if kind == "silence":
-        say(f"{machines}; incidents are recorded meanwhile, and told afterwards if they are still open")
-        say(f"take it back with: caretaker end {number}")
-    else:
-        say(f"{machines}; take it back with: caretaker end {number}")
-
-
-def _said(kind: Kind, number: int, where: str, times: str, reason: str) -> str:
-    """What a record means, in one line."""
-    meant = f"nobody is told of {where}" if kind == "silence" else f"{where} stays as it is"
-    return f"{kind} {number}: {meant} {times} ({reason})"
 
 
 def _recording(kind: Kind, by_whom: str, meaning: str) -> Callable[..., None]:
@@ -114,7 +67,23 @@ def _recording(kind: Kind, by_whom: str, meaning: str) -> Callable[..., None]:
         by: By = by_whom,
         config: Config = None,
     ) -> None:
-        _make(kind, where, begin, until, reason, repeat, until_date, device_class, by, config)
+        body = RecordBody(
+            place=where,
+            from_=begin or "",
+            until=until,
+            reason=reason,
+            repeat=repeat or "",
+            until_date=until_date or "",
+            class_=device_class or "",
+        )
+        done = acting.do(config, kind, body, by)
+        head, *rest = done.answered.lines
+        typer.echo(head)
+        if kind == "silence":
+            say(rest[0])
+            say(f"take it back with: caretaker end {done.number}")
+        else:
+            say(f"{rest[0]}; take it back with: caretaker end {done.number}")
 
     command.__name__, command.__doc__ = kind, meaning
     return command
@@ -184,16 +153,15 @@ def holds(
 def end(
     number: Number,
     once: Annotated[bool, typer.Option("--once", help="Only the time that is on now; it comes again.")] = False,
+    reason: MaybeReason = NO_REASON,
+    by: By = "operator",
     config: Config = None,
 ) -> None:
     """End a hold, freeze, maintenance or silence early."""
     _, db = _open(config)
-    record, now_ms = _one(db, number), collector_now(db)
-    if not records.end(db, record, now_ms, once):
-        say(f"{record.kind} {number} was {'not on' if once and record.next_time(now_ms) else 'over already'}")
-        raise typer.Exit(FINDING)
-    again = " for this time; it comes again" if once and record.series.every else ""
-    typer.echo(f"{record.kind} {number} of {record.scope} ended{again}")
+    _one(db, number)
+    body = ReasonBody(place=str(number), reason=reason)
+    _tell(acting.do(config, "end_once" if once else "end", body, by))
 
 
 def copy(
@@ -205,15 +173,18 @@ def copy(
     config: Config = None,
 ) -> None:
     """The same machines, kind and reason once more, at another time; what it repeated is not copied."""
-    estate, db = _open(config)
-    record, now_ms = _one(db, number), collector_now(db)
-    zone = ZoneInfo(estate.schools[record.scope.school].time_zone)
-    from_ms = people.moment("--from", begin, now_ms, zone) if begin else now_ms
-    until_ms = people.moment("--until", until, from_ms, zone)
-    series = Series(from_ms=from_ms, until_ms=until_ms, time_zone=str(zone))
-    why = reason or record.reason
-    made = records.make(db, record.kind, record.scope, series, why, people.who(by or record.by), now_ms)
-    typer.echo(_said(record.kind, made, str(record.scope), times(series, zone), why))
+    _, db = _open(config)
+    record = _one(db, number)
+    body = CopyBody(place=str(number), from_=begin or "", until=until, reason=reason or "")
+    typer.echo(acting.do(config, "copy", body, by or record.by).answered.lines[0])
+
+
+def _tell(done: Done) -> None:
+    """What was done; where there was nothing to do, that is said, and the exit code is 1."""
+    if not done.answered.ok:
+        say(done.answered.lines[0])
+        raise typer.Exit(FINDING)
+    typer.echo(done.answered.lines[0])
 
 
 def _one(db: sqlite3.Connection, number: int) -> Record:
@@ -223,26 +194,23 @@ def _one(db: sqlite3.Connection, number: int) -> Record:
     return record
 
 
-def _everywhere_or(where: str, settings: CollectorSettings) -> tuple[str | None, str | None]:
-    return (None, None) if where == "all" else people.place(load_estate(Path(settings.estate)), where)
-
-
 def stop(
-    where: Annotated[str, typer.Argument(help="all, a school, or school/room.")], reason: Reason, config: Config = None
+    where: Annotated[str, typer.Argument(help="all, a school, or school/room.")],
+    reason: Reason,
+    by: By = "operator",
+    config: Config = None,
 ) -> None:
     """The stop switch: nothing is sent there, and what counts down there is taken back."""
-    _, settings = settings_of(config)
-    school, room = _everywhere_or(where, settings)
-    db = state.open_state(Path(settings.data) / "state.db")
-    people.stop(db, school, room, collector_now(db), reason)
-    typer.echo(f"stopped: {where} ({reason})")
+    _tell(acting.do(config, "stop", ReasonBody(place=where, reason=reason), by))
 
 
-def resume(where: Annotated[str, typer.Argument(help="all, a school, or school/room.")], config: Config = None) -> None:
+def resume(
+    where: Annotated[str, typer.Argument(help="all, a school, or school/room.")],
+    reason: MaybeReason = NO_REASON,
+    by: By = "operator",
+    config: Config = None,
+) -> None:
     """Turn the stop switch of exactly that place off again."""
-    _, settings = settings_of(config)
-    school, room = _everywhere_or(where, settings)
-    db = state.open_state(Path(settings.data) / "state.db")
-    ended = people.resume(db, school, room, collector_now(db))
-    typer.echo(f"resumed: {where}" if ended else f"{where} was not stopped")
-    raise typer.Exit(OK if ended else FINDING)
+    done = acting.do(config, "resume", ReasonBody(place=where, reason=reason), by)
+    typer.echo(done.answered.lines[0])
+    raise typer.Exit(OK if done.answered.ok else FINDING)

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 import typer
 from msgspec import Struct
 
-from caretaker_collector import people, state, wake_book, why
+from caretaker_collector import people, wake_book, why
+from caretaker_collector.acts.base import ReasonBody
+from caretaker_collector.commands import acting
 from caretaker_collector.commands.base import (
     CANNOT_TELL,
     FINDING,
@@ -20,7 +22,6 @@ from caretaker_collector.commands.base import (
     collector_now,
     fail,
     recorded,
-    records_of,
     say,
     settings_of,
 )
@@ -78,17 +79,16 @@ def wake(
     scope = people.scope(estate, where)
     if scope.room is None:
         fail(f"{where}: a whole school is not woken at once; name a room or a machine of it", USAGE)
-    devices = scope.devices(estate)
-    db = state.open_state(records_of(settings))
-    number = wake_book.order(db, scope, reason, people.who(by), collector_now(db))
-    without = sum(device.mac is None for device in devices)
+    done = acting.do(config, "wake", ReasonBody(place=where, reason=reason), by)
     if json:
-        typer.echo(as_json({"order": number, "machines": len(devices), "without_mac": without}))
+        devices = scope.devices(estate)
+        without = sum(device.mac is None for device in devices)
+        typer.echo(as_json({"order": done.number, "machines": len(devices), "without_mac": without}))
         return
-    machines = "1 machine" if len(devices) == 1 else f"{len(devices)} machines"
-    typer.echo(f"wake {number}: {where}, {machines}; those that are off get up to 3 packets within 12 minutes")
-    if without:
-        say(f"{without} of them cannot be woken: the asset register has no MAC address for them")
+    head, *rest = done.answered.lines
+    typer.echo(head)
+    for line in rest:
+        say(line)
     say(f"what came of it: caretaker ready {scope.school}, caretaker wake --list, caretaker why {scope.school}/DEVICE")
 
 
