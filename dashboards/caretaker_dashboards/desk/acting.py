@@ -41,7 +41,10 @@ class Acting:
             return fault(self._shell, request, 403)
         action, fields = request.path_params["action"], _fields(request.query_params)
         place = request.query_params.get("place", "")
-        form = self._acts.form(viewer.who, action, place, fields)
+        try:
+            form = self._acts.form(viewer.who, action, place, fields)
+        except ConfigError as error:
+            return fault(self._shell, request, 409, tuple(error.faults))
         filled = {field.name: field.value for field in form.fields} | fields
         return self._shell.page(request, await self._form(viewer, form, filled))
 
@@ -77,10 +80,15 @@ class Acting:
         try:
             answered = await self._acts.act(viewer.who, action, place, fields)
         except ConfigError as error:
-            form = self._acts.form(viewer.who, action, place, fields)
-            main = await self._form(viewer, form, fields, tuple(error.faults))
-            return self._shell.page(request, main, 422)
-        return self._shell.page(request, self._told(viewer, action, place, answered), 200 if answered.ok else 409)
+            answered = Answered(lines=list(error.faults), ok=False)
+        if not answered.ok:
+            # The form again, so that what was typed is not lost.
+            try:
+                form = self._acts.form(viewer.who, action, place, fields)
+            except ConfigError:
+                return self._shell.page(request, self._told(viewer, action, place, answered), 409)
+            return self._shell.page(request, await self._form(viewer, form, fields, tuple(answered.lines)), 409)
+        return self._shell.page(request, self._told(viewer, action, place, answered))
 
     def _told(self, viewer: Viewer, action: str, place: str, answered: Answered) -> Main:
         try:

@@ -30,6 +30,7 @@ def states_css() -> str:
     names = "".join(f"--{look.state.value}:{look.colour};--{look.state.value}-ink:{look.ink};" for look in LOOKS)
     fills = "".join(
         f".f-{look.state.value}{{fill:var(--{look.state.value})}}"
+        f".tile.is-{look.state.value}{{border-left-color:var(--{look.state.value})}}"
         f".c-{look.state.value}{{background:var(--{look.state.value});color:var(--{look.state.value}-ink)}}"
         for look in LOOKS
     )

@@ -37,6 +37,11 @@ _WHAT: Final = {
         "The address exists, but not for what was asked of it.",
         "Go back and use the buttons of the page.",
     ),
+    409: (
+        "That cannot be done here now",
+        "What was asked for does not fit this place, what it is doing now, or your role.",
+        "Go back to the place; its buttons are what you can do there now.",
+    ),
     500: (
         "Something went wrong in Caretaker",
         "The page could not be made. What went wrong is in the collector's log.",

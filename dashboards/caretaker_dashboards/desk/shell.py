@@ -67,7 +67,7 @@ def environment() -> Environment:
 class Main:
     """The main part of a page: its template and what goes into it."""
 
-    __slots__ = ("charts", "template", "title", "topic", "values")
+    __slots__ = ("as_of", "charts", "template", "title", "topic", "values")
 
     def __init__(self, template: str, title: str, topic: str = "", charts: bool = False, **values: Any) -> None:
         self.template = template
@@ -75,6 +75,8 @@ class Main:
         self.topic = topic  # what it is live on; "": on nothing
         self.charts = charts  # whether the shell loads what draws them
         self.values = values
+        view = values.get("view")
+        self.as_of = "" if view is None else words.clock(view.now_ms, view.zone, view.now_ms)
 
 
 class _Kept:
@@ -83,7 +85,9 @@ class _Kept:
     __slots__ = ("body", "etag", "main")
 
     def __init__(self, body: str, main: Main, etag: str) -> None:
-        self.body, self.main, self.etag = body, Main(main.template, main.title, main.topic, main.charts), etag
+        self.body, self.etag = body, etag
+        self.main = Main(main.template, main.title, main.topic, main.charts)  # without the values: they are in the body
+        self.main.as_of = main.as_of
 
 
 class Shell:
@@ -152,13 +156,14 @@ class Shell:
         if kept.etag:
             given["ETag"] = kept.etag
         if request.headers.get("hx-request") == "true":
-            given["X-Page-Title"] = json.dumps(kept.main.title)  # ASCII: a header takes nothing else
+            # ASCII: a header takes nothing else.
+            given["X-Page"] = json.dumps({"title": kept.main.title, "as_of": kept.main.as_of})
             return HTMLResponse(kept.body, status, given)
         return HTMLResponse(self.around(request, kept.body, kept.main), status, given)
 
     def around(self, request: Request, body: str, main: Main) -> str:
         """The whole page round a main part."""
-        values = self.base_values(request, main.title, main.topic, main.charts)
+        values = self.base_values(request, main.title, main.topic, main.charts) | {"as_of": main.as_of}
         # Markup: the main part is our own rendering, escaped where it was made.
         return self.env.get_template("base.html").render(values | {"main": Markup(body)})  # noqa: S704
 
@@ -169,6 +174,7 @@ class Shell:
             "title": title,
             "topic": topic,
             "charts": charts,
+            "as_of": "",
             "here": request.url.path,
             "viewer": viewer,
             "may": frozenset() if viewer is None else viewer.who.may,

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct
 
-from caretaker_dashboards.desk.views import DecisionLine, Lesson, MachineRow, Strip
+from caretaker_dashboards.desk.views import DecisionLine, Lesson, MachineRow, Spell, Strip
 from caretaker_dashboards.desk.words import lasting
 from caretaker_dashboards.states import LOOK
 from caretaker_rules.calendar import local, midnight_ms, zone_of
@@ -52,6 +52,7 @@ class Axis(Struct, frozen=True, kw_only=True):
 
 def drawn(strip: Strip, from_ms: int, until_ms: int) -> Drawn:
     """Place a machine's spells and decisions; what is outside the day is cut off."""
+    spells = [spell for spell in _joined(strip.spells) if spell.until_ms > from_ms and spell.from_ms < until_ms]
     pieces = [
         Piece(
             x=_at(max(spell.from_ms, from_ms), from_ms, until_ms),
@@ -59,8 +60,7 @@ def drawn(strip: Strip, from_ms: int, until_ms: int) -> Drawn:
             shown=spell.shown.value,
             says=f"{LOOK[spell.shown].label} for {lasting(spell.until_ms - spell.from_ms)}",
         )
-        for spell in strip.spells
-        if spell.until_ms > from_ms and spell.from_ms < until_ms
+        for spell in spells
     ]
     marks = [
         Mark(x=_at(line.at_ms, from_ms, until_ms), verdict=line.verdict, line=line)
@@ -68,6 +68,17 @@ def drawn(strip: Strip, from_ms: int, until_ms: int) -> Drawn:
         if line.verdict in ACTING and from_ms <= line.at_ms < until_ms
     ]
     return Drawn(device=strip.device, pieces=pieces, marks=marks, says=in_words(strip))
+
+
+def _joined(spells: Iterable[Spell]) -> list[Spell]:
+    """Spells of one state that follow on each other are one to the eye."""
+    found: list[Spell] = []
+    for spell in spells:
+        if found and found[-1].shown is spell.shown and found[-1].until_ms == spell.from_ms:
+            found[-1] = Spell(found[-1].from_ms, spell.until_ms, spell.shown)
+        else:
+            found.append(spell)
+    return found
 
 
 def in_words(strip: Strip) -> str:

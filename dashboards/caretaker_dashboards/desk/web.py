@@ -3,10 +3,8 @@
 A page is complete without scripts. With them it asks for its own main part again when its topic changes (live.py).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -245,8 +243,7 @@ class Desk:
                 "incidents.html",
                 "Incidents",
                 school or "estate",
-                now_ms=estate.now_ms,
-                zone=estate.zone,
+                view=estate,
                 lines=lines,
                 firsts=self._firsts(ask.who, lines),
                 schools=[(row.name, row.title) for row in estate.schools],
@@ -315,8 +312,7 @@ class Desk:
             before=before,
             school=school,
             schools=[(row.name, row.title) for row in estate.schools],
-            now_ms=estate.now_ms,
-            zone=estate.zone,
+            view=estate,
         )
         return self._shell.page(ask.request, main)
 
@@ -330,12 +326,6 @@ class Desk:
 
     async def _accessibility(self, request: Request) -> Response:
         return self._shell.page(request, Main("accessibility.html", "Accessibility"))
-
-
-def with_query(address: str, query: Mapping[str, str]) -> str:
-    """An address with its filters."""
-    kept = {name: value for name, value in query.items() if value}
-    return f"{address}?{urlencode(kept)}" if kept else address
 
 
 def _signed_in(shell: Shell, page: Any) -> Endpoint:

@@ -4,16 +4,14 @@
 (() => {
   const topic = document.body.dataset.topic, main = document.getElementById("main");
   const sign = document.getElementById("live-sign"), say = document.getElementById("say");
-  let etag = "", busy = false, again = false, source = null, lostAt = "", gone = false;
-  const two = (number) => String(number).padStart(2, "0");
-  const clock = () => { const now = new Date(); return two(now.getHours()) + ":" + two(now.getMinutes()); };
+  let etag = "", busy = false, again = false, source = null, gone = false;
+  let asOf = sign ? sign.dataset.asOf : ""; // by the school's clock: the browser's may be in another zone
 
   const show = (state, text) => { if (sign) { if (sign.dataset.live !== state) sign.dataset.live = state; if (sign.textContent !== text) sign.textContent = text; } };
   const lost = (why) => {
-    lostAt = lostAt || clock();
-    show("lost", "Not live since " + lostAt + ": " + (why || "no connection; it is tried again") + ".");
+    show("lost", "Not live" + (asOf ? " since " + asOf : "") + ": " + (why || "no connection; it is tried again") + ".");
   };
-  const isLive = () => { lostAt = ""; show("yes", "Live"); };
+  const isLive = () => show("yes", asOf ? "Live, as of " + asOf : "Live");
 
   const counts = () => Object.fromEntries(
     [...main.querySelectorAll("[data-count]")].map((part) => [part.dataset.count, Number(part.dataset.number)]));
@@ -65,8 +63,10 @@
       await window.htmx.swap({ sourceElement: main, target: main, text: fresh.innerHTML, swap: "innerMorph" });
       if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus({ preventScroll: true });
       window.scrollTo({ top, behavior: "instant" });
-      const title = answer.headers.get("X-Page-Title");
-      if (title) document.title = JSON.parse(title) + " · Caretaker";
+      const page = JSON.parse(answer.headers.get("X-Page") || "{}");
+      if (page.title) document.title = page.title + " · Caretaker";
+      if (page.as_of) asOf = page.as_of;
+      if (source && source.readyState === EventSource.OPEN) isLive();
       const news = told(before, counts());
       if (news) say.textContent = news;
       document.dispatchEvent(new CustomEvent("desk:fresh"));
