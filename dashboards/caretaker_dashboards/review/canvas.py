@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -134,13 +135,18 @@ class Canvas:
             color=colour,
             ha=across,
             va="center_baseline" if along == "center" else along,
+            zorder=5,
         )
 
-    def box(self, x: float, y: float, width: float, height: float, colour: str, name: str = "") -> None:
-        """A filled rectangle; `name` is its id for tests."""
+    def box(
+        self, x: float, y: float, width: float, height: float, colour: str, name: str = "", over: bool = False
+    ) -> None:
+        """A filled rectangle; `name` is its id for tests; `over`: on top of lines, below texts."""
         from matplotlib.patches import Rectangle
 
-        box = Rectangle((x, y), width, height, facecolor=colour, linewidth=0, edgecolor="none")
+        box = Rectangle(
+            (x, y), width, height, facecolor=colour, linewidth=0, edgecolor="none", zorder=4.5 if over else 1
+        )
         box.set_gid(name or None)
         self._axes.add_patch(box)
 
@@ -206,4 +212,5 @@ class Canvas:
         out = io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         self.figure.savefig(out, format="svg", metadata=nothing, transparent=True)
-        return out.getvalue()
+        # matplotlib notes each text in a comment beside its outlines: names do not belong there.
+        return re.sub(rb"\n *", b"\n", re.sub(rb"<!--.*?-->\s*", b"", out.getvalue(), flags=re.DOTALL))

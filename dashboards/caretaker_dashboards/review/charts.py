@@ -8,6 +8,7 @@ single number is no drawing at all: the page says a sentence instead.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isfinite
 
 from caretaker_dashboards.review import words
 from caretaker_dashboards.review.canvas import INK, RULE, SHADES, SMALL, SOFT, Canvas, fit, steps, width_of
@@ -20,8 +21,10 @@ ROWS = 30
 """A drawing with a line for each row has at most so many."""
 
 _PANELS = 24  # of a heat chart, on one drawing: what fits on a page
+_UNDER = 0.46  # inches of a panel of lines that are above and below its scale: room for labels
 _LINE = 0.19  # inches from one line of text to the next
 _GAP = 0.08
+_EDGE = 0.03  # so that no letter touches the border of a drawing
 _PALE, _DEEP = (0xEE, 0xF2, 0xF7), (0x12, 0x2B, 0x63)  # a heat's lightest and darkest
 
 
@@ -46,10 +49,11 @@ class _Series:
     unit: Unit
     values: list[float | None]
     zone: str
+    places: int
 
     def label(self, value: float, *, bare: bool = False) -> str:
-        places = words.digits(self.unit, self.values)
-        return words.text(self.unit, value, zone=self.zone, places=places, bare=bare and self.unit is not Unit.RATIO)
+        bare = bare and self.unit is not Unit.RATIO
+        return words.text(self.unit, value, zone=self.zone, places=self.places, bare=bare)
 
     @property
     def known(self) -> list[float]:
@@ -70,10 +74,13 @@ class _Data:
     def series(self, key: str) -> _Series:
         unit = self.table.columns[self._at[key]].unit
         values = [
-            float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+            float(value) if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else None
             for value in self.column(key)
         ]
-        return _Series(self.table.columns[self._at[key]].title, unit, values, self.zone)
+        # Series of one unit stand beside each other: they have the same decimals.
+        like = [other for other in self.chart.y if self.table.columns[self._at[other]].unit is unit]
+        places = words.digits(unit, [value for other in {key, *like} for value in self.column(other)])
+        return _Series(self.table.columns[self._at[key]].title, unit, values, self.zone, places)
 
     def names(self, key: str, *, short: bool = False) -> list[str]:
         """The values of a column as text; days are `short`: "3 Sep"."""
@@ -207,11 +214,11 @@ def _lying(data: _Data, series: list[_Series], names: list[str], width: float) -
     shown = min(len(names), ROWS)
     note = f"The first {shown} of {len(names)} are drawn." if shown < len(names) else ""
     labels = [fit(name, width * 0.33) for name in names[:shown]]
-    left = max(width_of(label) for label in labels) + _GAP
+    left = max(width_of(label) for label in labels) + _GAP + _EDGE
     named = len(series) > 1
-    top = 0.26 if named else 0.06
-    right = max(width_of(one.label(value)) for one in series for value in one.known) + 0.12
-    canvas = Canvas(width, top + shown * _LINE + 0.06)
+    top, line, thick = (0.26, 0.25, 0.15) if named else (0.06, _LINE, 0.11)
+    right = 0.1 if named else max(width_of(one.label(value)) for one in series for value in one.known) + 0.12
+    canvas = Canvas(width, top + shown * line + 0.06)
     low, high = data.bounds()
     highest = _top(data, series, shown) or 1
     lowest = min([0.0, *(value for one in series for value in one.known)])
@@ -227,20 +234,25 @@ def _lying(data: _Data, series: list[_Series], names: list[str], width: float) -
             canvas.box(x, 0.065, 0.08, 0.08, SHADES[number % 4])
             canvas.text(x + 0.12, 0.105, title)
             x += width_of(title) + 0.3
-    canvas.line([x_of(0)] * 2, [top - 0.02, top + shown * _LINE + 0.02], SOFT, 0.6, over=True)
+    canvas.line([x_of(0)] * 2, [top - 0.02, top + shown * line + 0.02], SOFT, 0.6, over=True)
     for row, label in enumerate(labels):
-        y, level = top + _LINE * (row + 0.5), 0.0
+        y, level = top + line * (row + 0.5), 0.0
         canvas.text(left - _GAP, y, label, across="right")
         for number, one in enumerate(series):
             value = one.values[row]
             if value is not None:
-                x = min(x_of(level), x_of(level + value))
-                canvas.box(x, y - 0.055, abs(x_of(level + value) - x_of(level)), 0.11, SHADES[number % 4], "bar")
+                x, long = min(x_of(level), x_of(level + value)), abs(x_of(level + value) - x_of(level))
+                canvas.box(x, y - thick / 2, long, thick, SHADES[number % 4], "bar")
+                text = one.label(value, bare=True)
+                if named and width_of(text, 6.5) < long - 0.05:
+                    ink = "#ffffff" if number % 4 in (0, 2) else INK
+                    canvas.text(x + long / 2, y, text, size=6.5, colour=ink, across="center")
                 level += value
         least, most = low[row], high[row]
         end = x_of(level)
         if least is not None and most is not None:
-            canvas.line([x_of(least), x_of(most)], [y, y], INK, 0.8, over=True)
+            under = y + thick / 2 + 0.03 if named else y
+            canvas.line([x_of(least), x_of(most)], [under, under], INK, 0.9, over=True)
             end = max(end, x_of(most))
         if not named:
             value = series[0].values[row]
@@ -286,7 +298,7 @@ def _lines(data: _Data, series: list[_Series], width: float) -> list[Drawing]:
     """A panel for each series, above each other, with one row of names below."""
     drawn = [one for one in series if one.known]
     names = data.names(data.chart.x, short=True)
-    each, bottom = (1.7 if len(drawn) == 1 else 1.25), 0.24
+    each, bottom = (1.75 if len(drawn) == 1 else 1.25), 0.24
     canvas = Canvas(width, each * len(drawn) + bottom)
     left = 0.62
     target = f"target {drawn[0].label(data.chart.target)}" if data.chart.target is not None else ""
@@ -301,17 +313,18 @@ def _lines(data: _Data, series: list[_Series], width: float) -> list[Drawing]:
     if target:
         low, high = _line_range(data, drawn[0])
         share = (data.chart.target or 0) - low
-        y = 0.26 + (each - 0.34) * (1 - share / (high - low))
+        y = 0.26 + (each - _UNDER) * (1 - share / (high - low))
         canvas.text(width - right + 0.05, y, target, colour=INK)
-    every = 1
-    widest = max(width_of(name) for name in names) + 0.12
-    while len(names) > 1 and every < len(names) and (x_of(every) - x_of(0)) < widest:
-        every += 1
+    labels = [fit(name, min(1.4, width / 3)) for name in names]
+    widest = max(width_of(label) for label in labels) + 0.12
+    every = next((many for many in range(1, len(names)) if x_of(many) - x_of(0) >= widest), len(names))
+    taken = 0.0
     for row in range(0, len(names), every):
-        name = fit(names[row], max(widest, 0.3))
-        half = width_of(name) / 2
-        x = min(max(x_of(row), half), width - half)
-        canvas.text(x, canvas.height - 0.1, name, colour=SOFT, across="center")
+        half = width_of(labels[row]) / 2
+        x = min(max(x_of(row), half + _EDGE), width - half - _EDGE)
+        if x - half > taken:
+            canvas.text(x, canvas.height - 0.1, labels[row], colour=SOFT, across="center")
+            taken = x + half + 0.06
     return [Drawing(canvas, wide=width > NARROW)]
 
 
@@ -344,7 +357,7 @@ def _panel(
     scale = [value for value in steps(low, high, 3) if low - 1e-9 <= value <= high + 1e-9]
 
     def y_of(value: float) -> float:
-        return top + 0.26 + (each - 0.34) * (1 - (value - low) / (high - low))
+        return top + 0.26 + (each - _UNDER) * (1 - (value - low) / (high - low))
 
     _scale_left(canvas, one, scale, y_of, left, right)
     if titled:
@@ -361,7 +374,7 @@ def _panel(
             canvas.line(xs, ys, SHADES[0], 1.6, over=True)
             canvas.dots(xs, ys, SHADES[0], 2.6 if len(one.known) > 8 else 4)
         run = []
-    _labels(canvas, one, x_of, y_of, left, right)
+    _labels(canvas, one, x_of, y_of, left, right, targeted=data.chart.target is not None)
 
 
 def _labels(
@@ -371,28 +384,25 @@ def _labels(
     y_of: Callable[[float], float],
     left: float,
     right: float,
+    *,
+    targeted: bool,
 ) -> None:
-    """Every value where there are few, else the lowest and the newest."""
+    """Every value where there are few, else the lowest where a target is set, or the newest."""
     rows = [row for row, value in enumerate(one.values) if value is not None]
     few = len(rows) <= 6
     lowest = min(rows, key=lambda row: (one.values[row] or 0, row))
     taken: list[tuple[float, float, float, float]] = []
-    for row in rows if few else dict.fromkeys((lowest, rows[-1])):
+    for row in rows if few else (lowest,) if targeted else rows[-1:]:
         value = one.values[row] or 0
         text = one.label(value)
         half = width_of(text) / 2 + 0.02
         x = min(max(x_of(row), left + half + 0.02), right - half)
-        below = not few and row == lowest and row != rows[-1] and y_of(value) + 0.2 < y_of(_floor(one, y_of)) + 0.12
-        y = y_of(value) + (0.12 if below else -0.12)
+        y = y_of(value) + (0.13 if targeted and not few else -0.12)
         place = (x - half, x + half, y - 0.06, y + 0.06)
         if any(place[0] < b and a < place[1] and place[2] < d and c < place[3] for a, b, c, d in taken):
             continue
         taken.append(place)
         canvas.text(x, y, text, across="center")
-
-
-def _floor(one: _Series, y_of: Callable[[float], float]) -> float:
-    return min(one.known)
 
 
 # --- dots -------------------------------------------------------------------------------------------------------
@@ -405,7 +415,7 @@ def _dots(data: _Data, series: list[_Series], width: float) -> list[Drawing]:
     ours = [bool(value) for value in data.column(data.chart.mark)] if data.chart.mark else [False] * len(names)
     low, high = data.bounds()
     labels = [fit(name, width * 0.3, bold=mine) for name, mine in zip(names[:shown], ours, strict=False)]
-    left = max(width_of(label, bold=mine) for label, mine in zip(labels, ours, strict=False)) + _GAP
+    left = max(width_of(label, bold=mine) for label, mine in zip(labels, ours, strict=False)) + _GAP + _EDGE
     texts = [one.label(value) if value is not None else words.NONE for value in one.values[:shown]]
     right = max(width_of(text, bold=True) for text in texts) + _GAP
     top, bottom = (0.22 if data.chart.target is not None else 0.08), 0.26
@@ -423,12 +433,17 @@ def _dots(data: _Data, series: list[_Series], width: float) -> list[Drawing]:
 
     floor = top + shown * _LINE
     places = next((many for many in range(4) if all(abs(round(v, many) - v) < 1e-9 for v in scale)), 4)
-    for tick in scale:
+    taken = width + 1.0
+    for tick in reversed(scale):  # the last first: it has the unit
         if one.unit is Unit.PERCENT and tick > 100:
             continue
         canvas.line([x_of(tick)] * 2, [top, floor + 0.03], RULE)
-        text = words.text(one.unit, tick, places=0 if one.unit is Unit.RATIO else places, bare=tick != scale[-1])
-        canvas.text(x_of(tick), floor + 0.14, text, colour=SOFT, across="center")
+        text = words.text(one.unit, tick, places=0 if one.unit is Unit.RATIO else places, bare=taken < width)
+        half = width_of(text) / 2
+        x = min(x_of(tick), width - half - _EDGE)
+        if x + half < taken and x - half > 0:
+            canvas.text(x, floor + 0.14, text, colour=SOFT, across="center")
+            taken = x - half - 0.06
     if data.chart.target is not None:
         x = x_of(data.chart.target)
         canvas.line([x, x], [top, floor], INK, 0.8, "dashed")
@@ -444,7 +459,7 @@ def _dots(data: _Data, series: list[_Series], width: float) -> list[Drawing]:
             canvas.line([x_of(least), x_of(most)], [y, y], colour, 1.6 if mine else 0.9, over=True)
         if value is not None:
             canvas.dots([x_of(value)], [y], colour, 6 if mine else 4.5, "D" if mine else "o", hollow=not mine)
-        canvas.text(width, y, texts[row], across="right", bold=mine)
+        canvas.text(width - _EDGE, y, texts[row], across="right", bold=mine)
     return [Drawing(canvas, note)]
 
 

@@ -20,6 +20,8 @@ PRINT_MOST = 250
 """Rows of any table on paper, whatever it asks for: beyond that it is the spreadsheet's job."""
 
 _PX = 96  # of CSS in an inch
+_WORD_CUT = 48  # letters of a word that are printed
+_WORD_MOST = 24  # letters of a word that a column makes room for
 _TITLE_MOST = 70  # letters of a place in the running header
 
 
@@ -95,7 +97,7 @@ def _is_month(pack: Pack) -> bool:
 def _page(pack: Pack, page: Page, by_name: dict[str, Table]) -> dict[str, Any]:
     sections = [_section(pack, section, by_name) for section in page.sections]
     if page.key == "made":
-        sections.append(_section(pack, Section(title="Editions of this pack", tables=[editions(pack)]), by_name))
+        sections.append(_section(pack, Section(title="Editions", tables=[editions(pack)]), by_name))
     return {
         "id": f"page-{page.key}",
         "front": page.key == "front",
@@ -148,7 +150,10 @@ def _headline(pack: Pack, number: int, line: Headline, page_titles: dict[str, st
 
 
 def _section(pack: Pack, section: Section, by_name: dict[str, Table]) -> dict[str, Any]:
-    halves = sum(charts.can_be_narrow(chart) for chart in section.charts)
+    # A table that is empty says so itself, below.
+    empty = {table.name for table in section.tables if not table.rows}
+    shown = [chart for chart in section.charts if chart.table not in empty]
+    halves = sum(charts.can_be_narrow(chart) for chart in shown)
     return {
         "title": words.clean(section.title),
         "sentences": [
@@ -157,10 +162,21 @@ def _section(pack: Pack, section: Section, by_name: dict[str, Table]) -> dict[st
         ],
         "charts": [
             _chart(chart, by_name[chart.table], pack.zone, half=halves > 1 and charts.can_be_narrow(chart))
-            for chart in section.charts
+            for chart in shown
         ],
         "tables": [_table(table, pack.zone) for table in section.tables],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A cell's text. `long`: a word of it may be cut anywhere, so that no name is wider than the page."""
+
+    text: str
+
+    @property
+    def long(self) -> bool:
+        return len(self.text) > _WORD_MOST and max(map(len, self.text.split()), default=0) > _WORD_MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +211,13 @@ def _chart(chart: Chart, table: Table, zone: str, *, half: bool) -> dict[str, An
     }
 
 
+def _cut(text: str) -> str:
+    """A cell's text with no word that is longer than half a line; the spreadsheet has it whole."""
+    if len(text) <= _WORD_CUT:
+        return text
+    return " ".join(word if len(word) <= _WORD_CUT else word[: _WORD_CUT - 1] + "…" for word in text.split(" "))
+
+
 def total(table: Table, at: int) -> Value:
     """The total of a column: the sum of its known values; None: the column has no total, or no value is known."""
     known = [row[at] for row in table.rows if isinstance(row[at], int | float) and not isinstance(row[at], bool)]
@@ -211,10 +234,10 @@ def _table(table: Table, zone: str) -> dict[str, Any]:
         places = words.digits(column.unit, [*values, totals[at]])
         listed = values[:shown] if totals[at] is None else [*values[:shown], totals[at]]
         cells.append(words.column(column.unit, listed, zone, places=places))
-    rows = [[column[number] for column in cells] for number in range(shown)]
+    rows = [[_Cell(_cut(column[number])) for column in cells] for number in range(shown)]
     foot = [cells[at][shown] if value is not None else "" for at, value in enumerate(totals)]
-    if any(foot):
-        foot[0] = f"All {len(table.rows)} rows" if not foot[0] else foot[0]
+    if any(foot) and not foot[0]:
+        foot[0] = "Total" if shown == len(table.rows) else f"Total of {len(table.rows):,}"
     more = ""
     if shown < len(table.rows):
         more = f"{shown} of {len(table.rows):,} rows are shown; the spreadsheet has all {len(table.rows):,} rows."
@@ -222,11 +245,16 @@ def _table(table: Table, zone: str) -> dict[str, Any]:
         "id": "table-" + "".join(letter if letter.isalnum() else "-" for letter in table.name.casefold()),
         "title": words.clean(table.title),
         "heads": [
-            {"title": words.heading(words.clean(column.title), column.unit), "numeric": words.numeric(column.unit)}
+            {
+                "title": words.heading(words.clean(column.title), column.unit),
+                "numeric": words.numeric(column.unit),
+                "whole": column.unit in (Unit.MOMENT, Unit.DATE, Unit.MARK),
+            }
             for column in table.columns
         ],
         "rows": rows,
-        "totals": foot if any(foot) else [],
+        "totals": [_Cell(text) for text in foot] if any(foot) else [],
+        "few": f" few{len(table.columns)}" if len(table.columns) in (2, 3) else "",
         "more": more,
         "note": words.clean(table.note),
         "empty": words.clean(table.empty) or "There are none.",
