@@ -47,7 +47,8 @@ class Account(Struct, frozen=True, kw_only=True):
 
     def who(self, via: Via = "desk") -> Who:
         """What somebody may do who has signed in to it."""
-        return Who(name=self.name, via=via, may=ROLE_MAY[self.role], schools=self.schools or None)
+        everywhere = not self.schools and self.role is not Role.DIRECTOR  # whose school is missing has none
+        return Who(name=self.name, via=via, may=ROLE_MAY[self.role], schools=None if everywhere else self.schools)
 
     @property
     def school(self) -> str:

@@ -83,7 +83,7 @@ class ByPassword:
         waits, counted = (self._of_known, pair) if pair in self._known else (self._of_account, key)
         # Without a web server in front that says who asks, everybody comes from loopback.
         addresses = self._of_address if network and network not in LOOPBACK else None
-        wait_s = max(waits.left_s(counted, now_s), addresses.left_s(network, now_s) if addresses else 0.0)
+        wait_s = max(waits.left_s(counted, now_s), addresses.left_s(network, now_s) if addresses is not None else 0.0)
         if wait_s > 0:
             refusal = Refusal(text=f"Too many wrong attempts. Try again in {duration(wait_s)}.", wait_s=int(wait_s) + 1)
             raise Wrong(refusal, "has to wait", account)
@@ -91,7 +91,7 @@ class ByPassword:
             raise Wrong(Refusal(text=BUSY, wait_s=5), "too many at once", account)
         # Charged before it is checked: of a thousand attempts at once, no more are checked than one after the other.
         waits.charge(counted, now_s)
-        if addresses:
+        if addresses is not None:
             addresses.charge(network, now_s)
         usable = account is not None and (account.break_glass or not self._only_break_glass)
         hashed = account.hash if account is not None and usable else None
@@ -99,7 +99,7 @@ class ByPassword:
         if account is None or not fits:
             raise Wrong(Refusal(text=WRONG), "wrong password" if account else "unknown name", account)
         waits.clear(counted)
-        if addresses:
+        if addresses is not None:
             addresses.refund(network)
         self._know(pair)
         return account

@@ -54,5 +54,7 @@ class Waits:
         for key in [key for key in self._failed if key.startswith(start)]:
             del self._failed[key]
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """Keys that are kept."""
         return len(self._failed)
