@@ -105,7 +105,10 @@ class DeskAccounts:
 
     def sign_out(self, cookie: str) -> None:
         """End a session: when this returns nobody can use it any more. Waits for the file: call it in a thread."""
-        self._writer.submit(self._end_session, sessions.digest(cookie)).result()
+        try:
+            self._writer.submit(self._end_session, sessions.digest(cookie)).result()
+        except sqlite3.Error as error:
+            raise Unavailable(f"state file: {error}") from error
 
     async def change_password(self, cookie: str, old: str, new: str) -> Refusal | None:
         """Another password; the person's other sessions end. None: done."""

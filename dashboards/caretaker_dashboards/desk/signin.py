@@ -84,7 +84,7 @@ class SignInPages:
             if not isinstance(answer, Refusal) and request.state.cookie:
                 await asyncio.to_thread(self._accounts.sign_out, request.state.cookie)
         except Unavailable:
-            answer = Refusal(text=AWAY, wait_s=60)
+            answer = BUSY
         if isinstance(answer, Refusal):
             return self._form(request, path, name=name, refusal=answer)
         response = RedirectResponse("/account" if answer.viewer.must_change else path, 303)
@@ -96,7 +96,7 @@ class SignInPages:
             try:
                 await asyncio.to_thread(self._accounts.sign_out, request.state.cookie)
             except Unavailable:
-                return self._own(request, refusal=Refusal(text=AWAY))
+                return self._own(request, refusal=BUSY)
         response = RedirectResponse("/sign-in?out=1", 303)
         response.headers.append("Set-Cookie", self._cookies.no_session())
         return response
@@ -122,7 +122,7 @@ class SignInPages:
             else:
                 refusal = Refusal(text="That cannot be done here. Nothing was changed.")
         except Unavailable:
-            refusal = Refusal(text=AWAY)
+            refusal = BUSY
         return self._own(request, refusal=refusal) if refusal else RedirectResponse(f"/account?done={done}", 303)
 
     async def _password(self, cookie: str, fields: Mapping[str, Any]) -> Refusal | None:
@@ -134,9 +134,7 @@ class SignInPages:
     def _form(
         self, request: Request, path: str, name: str = "", refusal: Refusal | None = None, out: bool = False
     ) -> Response:
-        status, headers = (200, {}) if refusal is None else (403, dict[str, str]())
-        if refusal is not None and refusal.wait_s:
-            status, headers = 429, {"Retry-After": str(refusal.wait_s)}
+        status, headers = _status(refusal)
         return self._draw(
             request,
             "sign-in.html",
@@ -156,9 +154,7 @@ class SignInPages:
     def _own(self, request: Request, said: str = "", refusal: Refusal | None = None) -> Response:
         viewer: Viewer = request.state.viewer
         schools = ", ".join(viewer.who.schools) if viewer.who.schools is not None else "all schools"
-        status, headers = (200, {}) if refusal is None else (403, dict[str, str]())
-        if refusal is not None and refusal.wait_s:
-            status, headers = 429, {"Retry-After": str(refusal.wait_s)}
+        status, headers = _status(refusal)
         return self._draw(
             request,
             "account.html",
@@ -174,3 +170,11 @@ class SignInPages:
             said=said,
             refusal=refusal.text if refusal else "",
         )
+
+
+def _status(refusal: Refusal | None) -> tuple[int, dict[str, str]]:
+    if refusal is None:
+        return 200, {}
+    if not refusal.wait_s:
+        return 403, {}
+    return 503 if refusal is BUSY else 429, {"Retry-After": str(refusal.wait_s)}
