@@ -29,8 +29,8 @@ DONE: Final = {
     "ended": "That session has ended.",
     "others": "Your other sessions have ended.",
 }
-AWAY: Final = (
-    "You could not be looked up just now: Caretaker is busy. Nothing was changed. Please try again in a minute."
+BUSY: Final = Refusal(
+    text="Caretaker is busy and could not look you up. Nothing was changed. Please try again in a minute.", wait_s=60
 )
 
 
