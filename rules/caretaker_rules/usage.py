@@ -157,35 +157,47 @@ def heat(hours_of: Iterable[tuple[int, int, int]], zone: tzinfo) -> dict[tuple[i
     return {key: Cell(*sums) for key, sums in found.items()}
 
 
-class Trend(Struct, frozen=True, kw_only=True):
-    """How an indicator moved over three months: a straight line (least squares) through the daily mean of each month.
+LOOK_BACK_MONTHS = 6
+"""The three months of a trend lie within so many: a summer holiday passes, an indicator that was given up does not."""
 
-    `percent`: from the line's beginning to its end, of its beginning; None: too little is known, `why_not` says what.
+
+class Trend(Struct, frozen=True, kw_only=True):
+    """How an indicator moved over three months: a straight line (least squares) through the mean a day of each.
+
+    `ratio`: its rise from the first of them to the last, of where it began: 0.3 is 30 % up; None: too little is known,
+    `why_not` says what.
     """
 
-    means: tuple[tuple[str, float | None], ...]  # month, mean of the days that have a value
-    percent: float | None
+    means: tuple[tuple[str, float | None], ...]  # three months, mean of their days that have a value
+    ratio: float | None
     why_not: str = ""
 
 
-def trend(days: Mapping[date, float], last: date, months: int = 3) -> Trend:
-    """The trend of daily values over the months that end with the one of `last`; days after `last` are left out.
+def trend(days: Mapping[date, float], last: date) -> Trend:
+    """The trend over the newest three months that have values, up to `last`, whose month has to be one of them.
 
-    A month counts by its mean a day, so a month with more school days does not look busier.
+    A month without any value, such as August, is passed over. A month counts by its mean a day, so one with more school
+    days does not look busier.
     """
-    names = [_month(last, back) for back in range(months - 1, -1, -1)]
-    means: list[tuple[str, float | None]] = []
-    for name in names:
+    found: list[tuple[str, float | None]] = []
+    for back in range(LOOK_BACK_MONTHS):
+        name = _month(last, back)
         values = [value for day, value in days.items() if f"{day:%Y-%m}" == name and day <= last]
-        means.append((name, sum(values) / len(values) if values else None))
-    known = [(float(number), mean) for number, (_, mean) in enumerate(means) if mean is not None]
-    if len(known) < months:
-        lacking = ", ".join(name for name, mean in means if mean is None)
-        return Trend(means=tuple(means), percent=None, why_not=f"no values for {lacking}")
-    slope, start = line(known)
+        if values and len(found) < 3:
+            found.insert(0, (name, sum(values) / len(values)))
+    if not found or found[-1][0] != f"{last:%Y-%m}":
+        return _no_trend(found, f"no values for {last:%Y-%m}")
+    if len(found) < 3:
+        return _no_trend(found, "values of fewer than three months")
+    slope, start = line([(float(number), mean or 0.0) for number, (_, mean) in enumerate(found)])
     if start <= 0:
-        return Trend(means=tuple(means), percent=None, why_not="it began at nought, of which nothing is a share")
-    return Trend(means=tuple(means), percent=slope * (months - 1) / start * 100)
+        return _no_trend(found, "it began at nought, of which nothing is a share")
+    return Trend(means=tuple(found), ratio=slope * 2 / start)
+
+
+def _no_trend(found: list[tuple[str, float | None]], why_not: str) -> Trend:
+    empty: list[tuple[str, float | None]] = [("", None)] * (3 - len(found))
+    return Trend(means=(*empty, *found), ratio=None, why_not=why_not)
 
 
 def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from caretaker_collector.review.facts import Facts
 from caretaker_collector.review.inputs import read
 from caretaker_collector.review.sources import sources_of
 from caretaker_collector.review.span import of_month
-from caretaker_rules.model import Device, DeviceClass, ReviewSettings, Room, Share
+from caretaker_rules.model import Device, DeviceClass, ReviewSettings, Room, Share, Term
 from caretaker_rules.ownership import days_owned, owned
 from rules_world import london_ms
 from sla_world import IDLE, IN_USE, Bench
@@ -152,18 +152,23 @@ KPI = """date,indicator,value
 2026-07-01,page views,100
 2026-08-03,page views,115
 2026-09-02,page views,130
+2026-09-05,page views,5
 """
+"""The last is a Saturday, which does not count."""
 
 
 async def test_page_views_up_thirty_percent_over_three_months(tmp_path: Path) -> None:
-    bench = await lived(tmp_path, review=ReviewSettings(kpi="kpi.csv"))
+    terms = [Term(starts=date(2026, 6, 1), ends=date(2026, 12, 18))]
+    bench = await lived(tmp_path, review=ReviewSettings(kpi="kpi.csv"), terms=terms)
     (tmp_path / "kpi.csv").write_text(KPI)
     page, facts, tables = await page_of(bench)
     assert facts["use.platform_1_trend"].value == pytest.approx(0.3)
     assert "{use.platform_1_name} up {use.platform_1_trend} over three months." in [
         sentence.text for sentence in page.sections[-1].sentences
     ]
-    assert tables["use_platform"].rows == [["Ashfield", "page views", 100, 115, 130, pytest.approx(0.3)]]
+    assert tables["use_platform"].rows == [
+        ["Ashfield", "page views", "2026-07", 100, "2026-08", 115, "2026-09", 130, pytest.approx(0.3)]
+    ]
     await bench.close()
 
 

@@ -116,10 +116,18 @@ def test_a_trend_by_hand() -> None:
     days = {date(2026, 7, 1): 90.0, date(2026, 7, 2): 110.0, date(2026, 8, 3): 110.0, date(2026, 9, 30): 130.0}
     found = trend(days, date(2026, 9, 30))
     assert [mean for _, mean in found.means] == [100, 110, 130]
-    assert found.percent == approx(30 / (295 / 3) * 100)
+    assert found.ratio == approx(30 / (295 / 3))
     assert line([(0, 1), (1, 3)]) == (2, 1)
 
 
-def test_a_trend_over_a_month_without_values_is_not_told() -> None:
-    found = trend({date(2026, 7, 1): 5.0, date(2026, 9, 1): 5.0}, date(2026, 9, 30))
-    assert (found.percent, found.why_not) == (None, "no values for 2026-08")
+def test_a_trend_passes_over_a_holiday_and_not_over_the_month_itself() -> None:
+    days = {date(2026, 6, 1): 100.0, date(2026, 7, 1): 110.0, date(2026, 9, 1): 120.0}
+    found = trend(days, date(2026, 9, 30))
+    assert [month for month, _ in found.means] == ["2026-06", "2026-07", "2026-09"]
+    assert found.ratio == approx(0.2)
+    assert trend(days, date(2026, 10, 31)).why_not == "no values for 2026-10"
+
+
+def test_a_trend_of_fewer_than_three_months_is_not_told() -> None:
+    found = trend({date(2026, 3, 1): 5.0, date(2026, 8, 1): 5.0, date(2026, 9, 1): 5.0}, date(2026, 9, 30))
+    assert (found.ratio, found.why_not) == (None, "values of fewer than three months")

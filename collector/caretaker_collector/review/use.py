@@ -48,7 +48,7 @@ async def page(inputs: Inputs, facts: Facts) -> Page:
     lines = [_line(room) for each in found for room in each.rooms] if inputs.one else [_school(each) for each in found]
     await _seats(inputs, facts, found)
     sections = [_when(inputs, facts, lines), _booked_section(facts, lines, found), _shares(facts, lines)]
-    sections += use_money.sections(inputs, facts, found)
+    sections += await use_money.sections(inputs, facts, found)
     return Page(
         key="use",
         title="How rooms are used",

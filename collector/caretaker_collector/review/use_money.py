@@ -21,9 +21,9 @@ NO_PRICES = (
 NO_COMPUTERS = "no computer of pupils is in the asset register"
 
 
-def sections(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> list[Section]:
+async def sections(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> list[Section]:
     """All three."""
-    return [_pupils(inputs, facts), _cost(inputs, facts, found), _platform(inputs, facts)]
+    return [_pupils(inputs, facts), _cost(inputs, facts, found), await _platform(inputs, facts)]
 
 
 def _pupils(inputs: Inputs, facts: Facts) -> Section:
@@ -175,12 +175,11 @@ def _row(title: str, own: Owned, energy_gbp: float | None, in_use_s: int) -> lis
     return [title, own.devices, own.whole, energy_gbp, in_use_s / _S_PER_H, per_hour]
 
 
-def _platform(inputs: Inputs, facts: Facts) -> Section:
+async def _platform(inputs: Inputs, facts: Facts) -> Section:
     """Indicators of the learning platform by month, with their trend. Of several schools: each one's own."""
     rows: list[list[Value]] = []
     notes: list[str] = []
     sentences = []
-    months: list[str] = []
     for each in inputs.schools:
         found = use_read.indicators(inputs.sources, each.school)
         if found is None:
@@ -190,13 +189,14 @@ def _platform(inputs: Inputs, facts: Facts) -> Section:
         if found.skipped:
             notes.append(f"{each.school.title}: lines that are no log lines were left out.")
         for name, days in sorted(found.days.items())[:MOST_INDICATORS]:
-            told = trend(days, inputs.span.last)
-            months = [month for month, _ in told.means]
-            rows.append([each.school.title, name, *(mean for _, mean in told.means), _percent(told)])
+            told = trend(await use_read.school_days(inputs.sources, each.school, days), inputs.span.last)
+            means: list[Value] = [cell for mean in told.means for cell in mean]
+            rows.append([each.school.title, name, *means, told.ratio])
             sentences.append(_trend_said(facts, len(rows), each.school.title if not inputs.one else "", name, told))
     columns = [Column(key="school", title="School"), Column(key="indicator", title="Indicator")]
-    for number, month in enumerate(months or ["", "", ""]):
-        columns.append(Column(key=f"month{number}", title=f"{month}, a day", unit=Unit.NUMBER))
+    for number in (1, 2, 3):
+        columns.append(Column(key=f"month{number}", title="Month"))
+        columns.append(Column(key=f"mean{number}", title="a day", unit=Unit.NUMBER))
     columns.append(Column(key="trend", title="Trend over three months", unit=Unit.RATIO))
     table = Table(
         name="use_platform",
@@ -208,7 +208,7 @@ def _platform(inputs: Inputs, facts: Facts) -> Section:
         "access_log, under [schools.review] in estate.toml.",
         note=" ".join(
             [
-                "Means a day of the days that have a value; the trend is a straight line through the three months "
+                "Means of school days. The trend is a straight line through the newest three months that have any "
                 "(least squares), its end against its beginning. Only counts per day are kept.",
                 *notes,
             ]
@@ -229,15 +229,11 @@ def _platform(inputs: Inputs, facts: Facts) -> Section:
     return Section(title="Learning platform", sentences=sentences, charts=charts, tables=[table])
 
 
-def _percent(told: Trend) -> float | None:
-    return None if told.percent is None else told.percent / 100
-
-
 def _trend_said(facts: Facts, number: int, school: str, name: str, told: Trend) -> Sentence:
     """ "page views up 30 % over three months" """
     key = f"use.platform_{number}"
     facts.text(f"{key}_name", "indicator of the learning platform", f"{name}, {school}" if school else name)
-    share = _percent(told)
+    share = told.ratio
     facts.add(
         f"{key}_trend",
         f"{name}: change over three months",

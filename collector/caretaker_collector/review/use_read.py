@@ -1,6 +1,6 @@
 """How a school's rooms were used in a span of days, from `room_hour` and `room_use`; what its machines cost to own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from caretaker_contract.metrics import Point
 from caretaker_rules.calendar import midnight_ms, zone_of
 from caretaker_rules.model import Device, Estate, Room, School, Whose
 from caretaker_rules.ownership import Owned, owned
+from caretaker_rules.timetable import DayKind, day_kind
 from caretaker_rules.usage import Cell, heat
 
 _DAY = timedelta(days=1)
@@ -184,6 +185,12 @@ def indicators(sources: Sources, school: School) -> Indicators | None:
     return None
 
 
-def last_of(days: Iterable[date], span: Span) -> date:
-    """The day up to which a trend is looked at: the span's last, however late the pack is made."""
-    return min(span.last, max(days, default=span.last))
+async def school_days(sources: Sources, school: School, days: Mapping[date, float]) -> dict[date, float]:
+    """Those of the days on which there was school; of a day of which nobody can tell, whether it was a weekday."""
+    kept: dict[date, float] = {}
+    for day, value in days.items():
+        calendar = await sources.calendars.around(school, day)
+        kind = day_kind(school, day, calendar.timetable)
+        if kind is DayKind.TERM or (kind is None and day.weekday() < 5):
+            kept[day] = value
+    return kept
