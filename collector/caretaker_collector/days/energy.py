@@ -186,7 +186,7 @@ class EnergyDays:
 
     async def _baseline(self, school: str, zone: ZoneInfo, now_ms: int) -> Baseline | None:
         """How the school's machines were left before rules acted; None: nobody knows yet."""
-        days = self._observed_days(school, zone, now_ms)
+        days = self.observed_days(school, zone, now_ms)
         if days is None:
             return None
         known = self._known
@@ -196,8 +196,9 @@ class EnergyDays:
             known = self._known = _Known(school, days, made if made is not None and made.spells else None)
         return known.baseline
 
-    def _observed_days(self, school: str, zone: ZoneInfo, now_ms: int) -> tuple[date, date] | None:
-        """Asked once a day: the ledger is long, and read from end to end for it."""
+    def observed_days(self, school: str, zone: ZoneInfo, now_ms: int) -> tuple[date, date] | None:
+        """First and last day on which rules only observed here; None: none. Asked once a day: the ledger is long, and
+        read from end to end for it."""
         today = local(now_ms, zone).date()
         known = self._observed.get(school)
         if known is None or known[0] != today:

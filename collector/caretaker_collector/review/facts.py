@@ -13,6 +13,11 @@ class Facts:
 
     def __init__(self) -> None:
         self.known: dict[str, Fact] = {}
+        self.definitions: dict[str, str] = {}
+
+    def define(self, word: str, meaning: str) -> None:
+        """Say what a word of a page means; the page of how figures are made lists it."""
+        self.definitions[word] = meaning
 
     def __contains__(self, key: str) -> bool:
         return key in self.known

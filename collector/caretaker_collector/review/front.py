@@ -166,10 +166,6 @@ def _notes(inputs: Inputs, facts: Facts) -> list[Sentence]:
     if not inputs.over:
         facts.add("made.until", "figures are up to", Unit.MOMENT, now_ms)
         notes.append(facts.say("The span is not over: these are the figures so far, up to {made.until}.", "note"))
-    if illustrative(inputs):
-        notes.append(
-            facts.say("The service level is an example, nobody's contract: what it promises binds nobody.", "note")
-        )
     waiting = sum(len(each.service.months.waiting) for each in inputs.schools)
     if waiting:
         facts.add("made.waiting", "school days that are still to be computed", Unit.COUNT, waiting, source="dirty_days")

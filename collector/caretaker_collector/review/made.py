@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from caretaker_collector.days import savings_report
 from caretaker_collector.review.facts import Facts
-from caretaker_collector.review.inputs import Inputs
+from caretaker_collector.review.inputs import Inputs, SchoolInputs
+from caretaker_collector.version import VERSION
 from caretaker_dashboards.review.pack import Column, Page, Section, Table, Unit, Value
 
 PACK_METHOD = "review-1"
@@ -54,35 +56,62 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
 
 
 def stamp(inputs: Inputs) -> str:
-    """The version of the figures: the pack's method and the stamps of the months in it."""
+    """The version of the figures: the pack's method and the stamps of the first months in it."""
     stamps = dict.fromkeys(figure.stamp for each in inputs.schools for figure in each.service.months.figures)
     return " ".join([PACK_METHOD, *list(stamps)[:3], *(["and more"] if len(stamps) > 3 else [])])
 
 
 def page(inputs: Inputs, facts: Facts, pages: Sequence[Page]) -> Page:
-    """Made last: it lists every fact."""
+    """Made last: it lists every fact, and every table of the other pages."""
     return Page(
         key="made",
         title="How these figures are made",
         question="Where does each figure come from, and how do I get it again?",
         sections=[
-            Section(title="What the words mean", tables=[_definitions()]),
-            Section(title="What they were reckoned with", tables=[_versions(inputs)]),
-            Section(title="Every figure", tables=[_every(facts), _sources(pages)]),
+            Section(
+                title="What the words mean",
+                sentences=[
+                    facts.say(
+                        "Every figure comes from what machines reported and people wrote down, and can be had again "
+                        "from the same records by the command beside it."
+                    )
+                ],
+                tables=[_definitions(facts)],
+            ),
+            Section(title="What they were reckoned with", tables=[_versions(inputs), _watts(inputs)]),
+            Section(title="Every figure", tables=[_every(inputs, facts), _sources(pages)]),
         ],
     )
 
 
-def _definitions() -> Table:
+def _definitions(facts: Facts) -> Table:
     return Table(
         name="Definitions",
         title="Definitions",
         columns=[Column(key="word", title="Word"), Column(key="meaning", title="Meaning")],
-        rows=[[word, meaning] for word, meaning in DEFINITIONS],
+        rows=[[word, meaning] for word, meaning in (*DEFINITIONS, *facts.definitions.items())],
     )
 
 
 def _versions(inputs: Inputs) -> Table:
+    """Methods, levels, policies and baselines; tariffs and factors stand on the page of energy, with their sources."""
+    rows: list[list[Value]] = [
+        ["Caretaker", VERSION, ""],
+        ["method of this pack", PACK_METHOD, ""],
+    ]
+    for each in inputs.schools:
+        name = f"{each.school.name}: " if inputs.where.of_many else ""
+        rows += [
+            [f"{name}service, {figure.month}", figure.stamp, "method, and a hash of levels, hours and days"]
+            for figure in each.service.months.figures
+        ]
+        levels = {part.title: part.illustrative for part in each.service.months.parts}
+        rows += [
+            [f"{name}service level", title, "an example, nobody's contract" if example else "service.toml"]
+            for title, example in levels.items()
+        ]
+        rows += [[f"{name}rule", rule, "the ledger"] for rule in _policies(inputs, each)]
+        rows.append([f"{name}baseline of what was avoided", _baseline(inputs, each), "the ledger"])
     return Table(
         name="Versions",
         title="Versions and settings",
@@ -91,13 +120,58 @@ def _versions(inputs: Inputs) -> Table:
             Column(key="which", title="Which"),
             Column(key="from", title="From"),
         ],
-        rows=[["the pack's method", PACK_METHOD, "this page"]],
+        rows=rows,
+        note="Tariffs and carbon factors stand on the page of energy, with their sources.",
     )
 
 
-def _every(facts: Facts) -> Table:
+def _policies(inputs: Inputs, each: SchoolInputs) -> list[str]:
+    """Rules that acted, each with its file and the version of it."""
+    end_ms = min(inputs.end_ms, inputs.sources.now_ms)
+    return savings_report.policies(inputs.sources.db, each.school.name, inputs.from_ms, end_ms) or ["none acted"]
+
+
+def _baseline(inputs: Inputs, each: SchoolInputs) -> str:
+    days = inputs.sources.energy.observed_days(each.school.name, each.zone, inputs.sources.now_ms)
+    return "none: no observe period is on record" if days is None else f"{days[0]} to {days[1]}, rules only observed"
+
+
+def _watts(inputs: Inputs) -> Table:
+    estate, names = inputs.sources.estate, {each.school.name for each in inputs.schools}
+    counts: dict[str, int] = {}
+    for device in estate.devices.values():
+        if device.school in names:
+            counts[device.device_class] = counts.get(device.device_class, 0) + 1
+    rows: list[list[Value]] = []
+    for name, count in sorted(counts.items()):
+        known = estate.classes.get(name)
+        if known is None:
+            rows.append([name, count, None, None, None, None, "this class is not in estate.toml: it is in no figure"])
+        else:
+            watts = (known.watts_in_use, known.watts_idle, known.watts_asleep, known.watts_off)
+            rows.append([name.replace("_", " "), count, *watts, known.source or "nobody wrote down where from"])
+    return Table(
+        name="Watts",
+        title="Watts of each class, and where they come from",
+        columns=[
+            Column(key="class", title="Class"),
+            Column(key="devices", title="Devices", unit=Unit.COUNT, total="sum"),
+            Column(key="in_use", title="In use", unit=Unit.WATTS),
+            Column(key="idle", title="Idle", unit=Unit.WATTS),
+            Column(key="asleep", title="Asleep", unit=Unit.WATTS),
+            Column(key="off", title="Off", unit=Unit.WATTS),
+            Column(key="source", title="Source"),
+        ],
+        rows=rows,
+        empty="There is no device in the asset register: add one, and every figure of energy has something to rest on.",
+    )
+
+
+def _every(inputs: Inputs, facts: Facts) -> Table:
+    """All facts but those that are words. What no other command gives, this pack's own gives again."""
+    again = own_command(inputs)
     rows: list[list[Value]] = [
-        [fact.title, fact.key, fact.source or "the records above", fact.command or "this pack"]
+        [fact.title, fact.key, fact.source or "the records of its page", fact.command or again]
         for fact in facts.known.values()
         if fact.unit is not Unit.TEXT or fact.command
     ]
@@ -111,7 +185,14 @@ def _every(facts: Facts) -> Table:
             Column(key="command", title="Recomputed by"),
         ],
         rows=rows,
+        note="The names of what it comes from are those of the table of metrics and of the collector's state file.",
     )
+
+
+def own_command(inputs: Inputs) -> str:
+    """The command that makes this pack again."""
+    span = inputs.span
+    return f"caretaker review {inputs.where.name} " + (span.month or f"--from {span.first} --to {span.last}")
 
 
 def _sources(pages: Sequence[Page]) -> Table:

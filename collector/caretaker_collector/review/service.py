@@ -122,12 +122,12 @@ def _availability(inputs: Inputs, facts: Facts) -> Section:
 
 def _rules(inputs: Inputs, facts: Facts) -> list[Sentence]:
     """The rule of each percentage, in one line each."""
-    lines = {(part.rule, each.school.name): part for each in inputs.schools for part in each.service.months.parts}
+    lines = {(each.school.title, part.rule): part for each in inputs.schools for part in each.service.months.parts}
     said = []
-    for number, ((rule, name), part) in enumerate(lines.items(), 1):
-        of = f"{name}, {part.title}" if inputs.where.of_many else part.title
-        facts.text(f"service.rule.{number}", f"the rule of availability, {of}", f"Rule, {of}: {rule}")
-        said.append(facts.say(f"{{service.rule.{number}}}.", "note"))
+    for number, ((school, rule), part) in enumerate(lines.items(), 1):
+        of = f"{school}, {part.title}" if inputs.where.of_many else part.title
+        facts.text(f"service.level.{number}", "service level", of)
+        said.append(facts.say(f"Rule of {{service.level.{number}}}: {rule}.", "note"))
     return said
 
 
@@ -192,24 +192,34 @@ def _incidents(inputs: Inputs, facts: Facts) -> Section:
         columns=[
             Column(key="name", title="Incident"),
             Column(key="priority", title="Priority", unit=Unit.COUNT),
-            Column(key="where", title="Where"),
             Column(key="what", title="What"),
             Column(key="opened", title="Opened", unit=Unit.MOMENT),
-            Column(key="answer_used", title="Answered after", unit=Unit.SECONDS),
-            Column(key="answer_allowed", title="of", unit=Unit.SECONDS),
-            Column(key="fix_used", title="Fixed after", unit=Unit.SECONDS),
-            Column(key="fix_allowed", title="of", unit=Unit.SECONDS),
+            Column(key="used", title="Fixed after", unit=Unit.SECONDS),
+            Column(key="allowed", title="Promised", unit=Unit.SECONDS),
             Column(key="stands", title="In time?"),
-            Column(key="hits", title="Machines hit", unit=Unit.COUNT),
-            Column(key="cause", title="Cause"),
-            Column(key="done", title="What was done"),
+            Column(key="done", title="Cause, and what was done"),
         ],
-        rows=[_incident(each, one) for each, one in shown],
+        rows=[_incident(inputs, each, one) for each, one in shown],
         empty="No incident was opened.",
         note="Times are of service, on the contract's clock. No times: no level, or none for that priority.",
         most=MOST_INCIDENTS,
     )
-    return Section(title="Incidents", sentences=sentences, tables=[times, table])
+    answers = Table(
+        name="Answers",
+        title="How soon they were answered",
+        columns=[
+            Column(key="name", title="Incident"),
+            Column(key="where", title="Where"),
+            Column(key="hits", title="Machines hit", unit=Unit.COUNT),
+            Column(key="used", title="Answered after", unit=Unit.SECONDS),
+            Column(key="allowed", title="Promised", unit=Unit.SECONDS),
+            Column(key="stands", title="In time?"),
+        ],
+        rows=[_answer(one) for _, one in shown],
+        empty="No incident was opened.",
+        most=MOST_INCIDENTS,
+    )
+    return Section(title="Incidents", sentences=sentences, tables=[times, table, answers])
 
 
 def _times(inputs: Inputs) -> list[list[Value]]:
@@ -236,45 +246,44 @@ def _times(inputs: Inputs) -> list[list[Value]]:
     return rows
 
 
-def _incident(each: SchoolInputs, shown: Shown) -> list[Value]:
+def _incident(inputs: Inputs, each: SchoolInputs, shown: Shown) -> list[Value]:
     incident = shown.incident
+    what = f"{each.school.title}: {short(incident)}" if inputs.where.of_many else short(incident)
+    why = cause(shown.causes)
     return [
         incident.name,
         incident.priority,
-        str(incident.subject),
-        short(incident),
+        what,
         incident.opened_ms,
-        *_used(shown.answer),
         *_used(shown.fix),
-        stands(shown),
-        len(incident.ever_hit) or None,
-        cause(shown.causes),
-        done(shown),
+        stands(shown.fix),
+        "; ".join(part for part in (why, done(shown)) if part),
     ]
+
+
+def _answer(shown: Shown) -> list[Value]:
+    incident = shown.incident
+    hits = len(incident.ever_hit) or None
+    return [incident.name, str(incident.subject), hits, *_used(shown.answer), stands(shown.answer)]
 
 
 def _used(clock: Clock | None) -> tuple[Value, Value]:
     return (None, None) if clock is None else (clock.used_ms / 1000, clock.allowance_ms / 1000)
 
 
-def stands(shown: Shown) -> str:
-    """How answer and fix stand, in words."""
-    told = []
-    for name, clock in (("answer", shown.answer), ("fix", shown.fix)):
-        if clock is not None:
-            state = "late" if clock.late else "in time" if clock.ended_ms else "waits" if clock.paused else "running"
-            told.append((name, state))
-    if not told:
+def stands(clock: Clock | None) -> str:
+    """How a clock stands, in words."""
+    if clock is None:
         return "no clock"
-    if len({state for _, state in told}) == 1:
-        return told[0][1]
-    return ", ".join(f"{name} {state}" for name, state in told)
+    if clock.late:
+        return "late"
+    return "in time" if clock.ended_ms else "waits for the school" if clock.paused else "runs"
 
 
 def cause(causes: Iterable[str]) -> str:
-    """What machines said, in words; people's own words are in what was done."""
+    """What machines said, in words; "": nothing. People's own words are in what was done."""
     words = dict.fromkeys(WHATS.get(each) or CAUSES.get(each) or "" for each in causes)
-    return ", ".join(word for word in words if word) or "not recorded"
+    return ", ".join(word for word in words if word)
 
 
 def done(shown: Shown) -> str:

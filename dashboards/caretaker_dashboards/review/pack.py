@@ -33,8 +33,8 @@ class Unit(StrEnum):
     MARK = "mark"  # measured, declared or not known
 
 
-Value = float | int | str | None
-"""None: not known, or nothing to reckon from; written as "n/a"."""
+Value = float | int | str | bool | None
+"""None: not known, or nothing to reckon from; written as "n/a". A yes or no is for a chart's `mark`."""
 
 
 class Fact(Struct, frozen=True, kw_only=True):
