@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from caretaker_collector.acts.port import site_of
 from caretaker_collector.api.doc import document
 from caretaker_collector.api.routes import Api, clocks_by, refused_by_router
 from caretaker_collector.api.stay_pages import StayPages
@@ -145,7 +146,7 @@ def application(collector: "Collector") -> Starlette:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
     clocks = clocks_by(collector.estate, collector.alerts.clock)
-    api = Api(collector.db, collector.estate, collector.clock.now_ms, clocks, document())
+    api = Api(collector.db, collector.estate, collector.clock.now_ms, clocks, document(), site_of(collector))
     routes: list[BaseRoute] = [Route("/healthz", healthz), Route("/metrics", metrics), *api.routes()]
     routes += StayPages(collector).routes() if collector.settings.http.stay_links else []
     return Starlette(routes=routes, exception_handlers={HTTPException: refused_by_router, Exception: refused_by_router})

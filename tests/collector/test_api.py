@@ -586,7 +586,7 @@ def test_what_an_incident_route_does_stands_in_the_log_too(world: World) -> None
         ("token desk", "report", "ash", "done", f"/incidents/{number}"),
         (
             "token desk", "acknowledge", "INC-4",
-            "refused: INC-4: is fixed already; if it comes back, it is opened again.", "",
+            "refused: INC-4 is fixed already; if it comes back, it is opened again.", "",
         ),
     ]  # fmt: skip
 

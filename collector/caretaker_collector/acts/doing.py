@@ -8,7 +8,7 @@ its own: the rules that run in the same process do not wait for it.
 import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from caretaker_collector import audit, order_book, state
@@ -100,46 +100,45 @@ def _begin(site: Site, who: Who, action: Action, body: Asked, preview: bool, str
             with _transaction(db):
                 done = action.do(ctx, asked)
                 outcome = audit.DONE if done.answered.ok else f"nothing to do: {done.answered.lines[0]}"
-                _note(ctx.db, who, action, ctx.now_ms, place, "", done.noted, outcome, done.answered.link)
+                _note(db, site, who, action, place, done.noted, outcome, done.answered.link)
             return done
         except (ConfigError, sqlite3.IntegrityError) as error:
             refused = error if isinstance(error, ConfigError) else ConfigError(["the very same was written just now"])
             if not preview:
-                text = _reason(body)
-                now_ms = site.now_ms(db)
                 outcome = f"refused: {words.sentence(refused)}"
-                _note(db, who, action, now_ms, place, _place_text(body), text, outcome, "")
+                _note(db, site, who, action, place or _place_text(body), _reason(body), outcome, "")
             raise refused from None
 
 
 def refuse(site: Site, who: Who, action: Action, body: Asked, why: str, link: str = "") -> None:
     """Write down that it was refused. An order that was placed before has a line of its own then."""
     with _opened(site) as db:
-        try:
+        place: Place | str = _place_text(body)
+        with suppress(Unknown):
             place = places.find(db, site.estate, who, action.kinds, _place_text(body))
-        except Unknown:
-            place = None
-        _note(db, who, action, site.now_ms(db), place, _place_text(body), _reason(body), f"refused: {why}", link)
+        _note(db, site, who, action, place, _reason(body), f"refused: {why}", link)
 
 
 def _note(
     db: sqlite3.Connection,
+    site: Site,
     who: Who,
     action: Action,
-    now_ms: int,
-    place: Place | None,
-    typed: str,
+    place: Place | str,
     text: str,
     outcome: str,
     link: str,
 ) -> None:
-    school = place.school if place is not None else (who.schools[0] if who.schools else "")
-    name = place.text if place is not None else typed
-    if place is not None and place.kind == "incident":
-        name = place.title
-    audit.append(
-        db, who, action.name, now_ms, school=school, place=name, text=_shown(text), outcome=_shown(outcome), link=link
-    )
+    """One line. `place` as it was typed when it was not found: it goes to the school that it seems to be of."""
+    if isinstance(place, Place):
+        school, name = place.school, place.title if place.kind == "incident" else place.text
+    else:
+        own = who.schools[0] if who.schools else ""
+        school, name = place.partition("/")[0], _shown(place)
+        school = school if school in site.estate.schools and places.sees(who, school) else own
+    outcome = _shown(outcome)
+    now_ms = site.now_ms(db)
+    audit.append(db, who, action.name, now_ms, school=school, place=name, text=_shown(text), outcome=outcome, link=link)
 
 
 def _reason(body: Asked) -> str:
@@ -153,7 +152,7 @@ def _reason(body: Asked) -> str:
 
 def _place_text(body: Asked) -> str:
     value = body.place if isinstance(body, ActBody) else body.get("place", "")
-    return _shown(value) if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _shown(text: str) -> str:

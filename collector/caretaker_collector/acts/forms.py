@@ -81,15 +81,15 @@ def values_of(action: Action, place: str, filled: Mapping[str, str]) -> dict[str
 
 
 def read(action: Action, values: Mapping[str, Any], strict: bool = True) -> ActBody:
-    """A body from JSON or a form. BadBody says what is missing or wrong, by the label of its field."""
+    """A body from JSON, or from a form (not `strict`). BadBody says what is missing or wrong, by name or by label."""
     tidy = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
     try:
         return msgspec.convert(tidy, action.body, strict=strict)
     except msgspec.ValidationError as error:
-        raise BadBody([_fault(action, str(error))]) from None
+        raise BadBody([_fault(action, str(error), by_label=not strict)]) from None
 
 
-def _fault(action: Action, text: str) -> str:
+def _fault(action: Action, text: str, by_label: bool) -> str:
     """What is wrong with a value, for people."""
     message, _, path = text.partition(" - at `$")
     name = path.strip("`.").partition("[")[0]
@@ -112,8 +112,7 @@ def _fault(action: Action, text: str) -> str:
     else:
         message = f"is not as described: {message}"
     field = next((field for field in fields_of(action.body) if field.name == name), None)
-    label = f"{field.label} ({name})" if field is not None and field.label.lower() != name else name
-    return f"{label or 'the body'}  {message}"
+    return f"{field.label if field is not None and by_label else name or 'the body'}  {message}"
 
 
 def check_texts(action: Action, body: ActBody) -> None:

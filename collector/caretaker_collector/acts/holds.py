@@ -238,21 +238,24 @@ def _may_copy(ctx: Ctx) -> None:
 
 
 def again(record: Record, now_ms: int) -> Offer | None:
-    """The way back from ending it: the same once more. None: it is over by itself."""
+    """The way back from ending it: the same once more. None: it is over by itself.
+
+    What repeats and is on now comes back for the rest of this time only: begun now, it would repeat at other hours.
+    """
     present = record.next_time(now_ms)
     if present is None:
         return None
-    series, zone = record.series, ZoneInfo(record.series.time_zone)
+    series, zone, number = record.series, ZoneInfo(record.series.time_zone), str(record.id)
     begins = {"from": words.typed(present[0], zone)} if present[0] > now_ms else {}
     fields = {**begins, "until": words.typed(present[1], zone), "reason": record.reason}
-    label = "Write it down again"
     if series.every is None or series.last_day is None:
-        return Offer(action="copy", label=label, place=str(record.id), fields=fields)
+        return Offer(action="copy", label="Write it down again", place=number, fields=fields)
+    if not begins:
+        return Offer(action="copy", label="Write it down again for this time", place=number, fields=fields)
     fields |= {"repeat": REPEATS[series.every], "until_date": series.last_day.isoformat()}
-    fields["from"] = words.typed(max(present[0], now_ms), zone)
     if record.scope.device_class:
         fields["class"] = record.scope.device_class
-    return Offer(action=record.kind, label=label, place=places.text_of(record.scope), fields=fields)
+    return Offer(action=record.kind, label="Write it down again", place=places.text_of(record.scope), fields=fields)
 
 
 def _ending(once: bool) -> Action:

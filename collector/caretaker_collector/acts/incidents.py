@@ -12,15 +12,15 @@ from caretaker_collector.acts.base import (
     NO_REASON,
     ActBody,
     Action,
+    BadBody,
     Ctx,
     Done,
     by,
     said,
 )
-from caretaker_collector.acts.places import sees
+from caretaker_collector.acts.places import no_incident, sees
 from caretaker_collector.incidents import actions as incident_actions
 from caretaker_collector.incidents import book as incident_book
-from caretaker_contract.errors import ConfigError
 from caretaker_dashboards.desk.views import Offer
 from caretaker_rules.incidents import Entry
 from caretaker_rules.roles import Permission
@@ -161,9 +161,7 @@ _UNDO = {"unpause": "It waits no longer", "pause": "Pause it again"}
 def _merge(db: sqlite3.Connection, ctx: Ctx, body: MergeAct) -> Entry | None:
     other = incident_book.one(db, body.into)
     if other is None or not sees(ctx.who, other.subject.school):
-        if ctx.who.schools is None:
-            incident_actions.one(db, body.into)
-        raise ConfigError([f"INC-{body.into}  there is no such incident to merge it into"])
+        raise BadBody(no_incident(db, ctx.who, body.into))
     return incident_actions.merge(db, ctx.estate, ctx.incident.number, by(ctx), body.into, ctx.now_ms)
 
 

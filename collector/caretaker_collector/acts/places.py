@@ -77,7 +77,7 @@ def link_of(scope: Scope | None) -> str:
         return "/"
     if scope.device:
         return f"/why/{scope.school}/{scope.device}"
-    return f"/{scope.school}/{scope.room}" if scope.room else f"/{scope.school}"
+    return f"/rooms/{scope.school}/{scope.room}" if scope.room else f"/schools/{scope.school}"
 
 
 def _machines(estate: Estate, who: Who, text: str) -> Place:
@@ -101,13 +101,13 @@ def _incident(db: sqlite3.Connection, estate: Estate, who: Who, text: str) -> Pl
         raise Unknown([f"{text}  that is no number of an incident; write 12 or INC-12"])
     incident = incident_book.one(db, int(number[1]))
     if incident is None or not sees(who, incident.subject.school):
-        raise Unknown(_no_incident(db, who, int(number[1])))
+        raise Unknown(no_incident(db, who, int(number[1])))
     school = incident.subject.school
     return Place(kind="incident", text=str(incident.number), title=incident.name, school=school, incident=incident)
 
 
-def _no_incident(db: sqlite3.Connection, who: Who, number: int) -> list[str]:
-    """How far the numbers go, for those who may know it."""
+def no_incident(db: sqlite3.Connection, who: Who, number: int) -> list[str]:
+    """That there is none of this number; how far they go, for those who may know it."""
     try:
         if who.schools is None:
             incident_actions.one(db, number)

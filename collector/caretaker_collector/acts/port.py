@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from caretaker_collector import people, state
-from caretaker_collector.acts import doing, forms, known, places
-from caretaker_collector.acts.base import Action, Ctx, Done, NotAllowed, Place, Site, Unknown
+from caretaker_collector.acts import doing, forms, known, places, words
+from caretaker_collector.acts.base import Action, BadBody, Ctx, NotAllowed, Place, Site, Unknown
 from caretaker_collector.acts.registry import ACTIONS
 from caretaker_contract.errors import ConfigError, Unavailable
 from caretaker_contract.messages import PowerState
@@ -85,18 +85,24 @@ class DeskActs:
         return forms.form_of(asked, ctx, fields)
 
     async def preview(self, who: Who, action: str, place: str, fields: Mapping[str, str]) -> Answered:
-        """What it would touch. Nothing is written."""
-        return await self._do(who, action, place, fields, preview=True)
+        """What it would touch, also before somebody has typed why. Nothing is written. ConfigError as `act`."""
+        return await self._do(who, action, place, {**fields, "reason": fields.get("reason", "").strip() or "..."}, True)
 
     async def act(self, who: Who, action: str, place: str, fields: Mapping[str, str]) -> Answered:
-        """Do it, and write it into the audit log, also when it is refused."""
-        return await self._do(who, action, place, fields, preview=False)
+        """Do it, and write it into the audit log, also when it is refused.
+
+        ConfigError says what of `fields` is missing or cannot be meant, so that it can be put right; every other
+        refusal is an answer that is not `ok`.
+        """
+        return await self._do(who, action, place, fields, False)
 
     async def _do(self, who: Who, action: str, place: str, fields: Mapping[str, str], preview: bool) -> Answered:
         try:
             asked = doing.action_of(action)
             body = forms.values_of(asked, place, fields)
-            done: Done = await doing.perform(self._site, who, asked, body, preview=preview, strict=False)
+            done = await doing.perform(self._site, who, asked, body, preview=preview, strict=False)
+        except BadBody as error:
+            raise BadBody([words.sentence(ConfigError([fault])) for fault in error.faults]) from None
         except (ConfigError, Unavailable) as error:
             return Answered(lines=[doing.sentence(error)], ok=False)
         return done.answered

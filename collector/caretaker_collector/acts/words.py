@@ -19,6 +19,8 @@ _OPTIONS = {
     "--by": "the name",
 }
 
+_VERB = re.compile(r"(is|was|has|holds|needs|cannot|may)\b")
+
 
 def machines(number: int) -> str:
     """ "1 machine", "31 machines"."""
@@ -54,7 +56,8 @@ def sentence(error: ConfigError) -> str:
         head, gap, rest = fault.partition("  ")
         for option, word in _OPTIONS.items():
             head, rest = (re.sub(rf"{option}\b(?!-)", word, part) for part in (head, rest))
-        told = f"{head} {rest}" if head in _OPTIONS.values() else f"{head}: {rest}" if gap else head
+        goes_on = head in _OPTIONS.values() or _VERB.match(rest)
+        told = f"{head} {rest}" if goes_on else f"{head}: {rest}" if gap else head
         told = " ".join(told.split())
         names_a_place = gap and not head.startswith(tuple(_OPTIONS.values()))
         faults.append(told if names_a_place else told[:1].upper() + told[1:])
