@@ -91,6 +91,7 @@ class Collector:
         alerts = load_alerts(Path(settings.alerts), estate) if settings.alerts else None
         self.alerts = Alerts(self.db, self.memory, estate, policies, alerts)
         self.now = Now(self.alerts, policies, self.alerts.ready_ratio)
+        self.feeds = Feeds(self.db, estate, policies, calendars, folder)
         # The order of work, as in pipeline.py.
         stages: list[Stage] = [
             Decode(),
@@ -107,7 +108,7 @@ class Collector:
             self.alerts,
             self.now,
             Keep(self.db, self.memory, self.ledger, estate),
-            Feeds(self.db, estate, policies, calendars, folder),
+            self.feeds,
         ]
         self.act = Act(self.memory, self.ledger, key, outlet, clock) if key else None
         stages += [self.act] if self.act else []

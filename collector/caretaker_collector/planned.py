@@ -175,6 +175,11 @@ class Feeds:
         except (OSError, sqlite3.Error) as error:
             log.warning("the feeds of what is planned cannot be written", reason=str(error))
 
+    def wakes_of(self, school: str) -> Sequence[PlannedWake]:
+        """The wakes in a school's feed, whatever people may have frozen; none before its first tick."""
+        known = self._wakes.get(school)
+        return known[2] if known is not None else ()
+
     def _is_planned(self, name: str, timetable: Timetable, today: date) -> bool:
         known = self._wakes.get(name)
         return known is not None and known[0] is timetable and known[1] == today

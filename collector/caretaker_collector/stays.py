@@ -57,13 +57,18 @@ def hold_of_room(school: str, room: str, from_ms: int, until_ms: int) -> Hold:
     )
 
 
+def known_link(db: sqlite3.Connection, school: str, room: str) -> str | None:
+    """The word of a room's link that stands; None: it has none."""
+    query = "SELECT token FROM stay_links WHERE school = ? AND room = ? AND revoked_ms IS NULL"
+    row = db.execute(query, (school, room)).fetchone()
+    return str(row[0]) if row else None
+
+
 def link_of(db: sqlite3.Connection, school: str, room: str, now_ms: int) -> str:
     """The word of a room's link: the one that stands, else a new one."""
-    row = db.execute(
-        "SELECT token FROM stay_links WHERE school = ? AND room = ? AND revoked_ms IS NULL", (school, room)
-    ).fetchone()
-    if row:
-        return str(row[0])
+    known = known_link(db, school, room)
+    if known is not None:
+        return known
     token = secrets.token_urlsafe(16)
     db.execute(
         "INSERT INTO stay_links (token, school, room, made_ms) VALUES (?, ?, ?, ?)", (token, school, room, now_ms)

@@ -76,8 +76,8 @@ def _link(ctx: Ctx, body: ReasonBody) -> Done:
 
 
 def _has_link(ctx: Ctx) -> bool:
-    query = "SELECT 1 FROM stay_links WHERE school = ? AND room = ? AND revoked_ms IS NULL"
-    return ctx.db.execute(query, (ctx.scope.school, ctx.scope.room)).fetchone() is not None
+    assert ctx.scope.room is not None
+    return stays.known_link(ctx.db, ctx.scope.school, ctx.scope.room) is not None
 
 
 def _link_preview(ctx: Ctx, body: ReasonBody) -> Done:

@@ -12,8 +12,10 @@ from caretaker_collector.desk.incidents import UNFIXED, Incidents
 from caretaker_collector.desk.machines import Machines
 from caretaker_collector.desk.records import Records
 from caretaker_collector.desk.room import Rooms
+from caretaker_collector.desk.school_page import SchoolPages
 from caretaker_collector.desk.search import Search
 from caretaker_collector.desk.sources import NOTHING, Sources
+from caretaker_collector.desk.stay_links import RoomLinks
 from caretaker_collector.desk.strips import StripMaker
 from caretaker_contract.topics import Address
 from caretaker_dashboards.desk.ports import NotThere
@@ -50,6 +52,8 @@ class DeskData:
         self._rooms = Rooms(sources, self._incidents, self._records, machines, strips, self._estates)
         self._devices = Devices(sources, self._incidents, self._records, machines, strips)
         self._search = Search(sources, self._incidents)
+        self.school_pages = SchoolPages(sources)
+        self.room_links = RoomLinks(sources)
 
     def now_ms(self) -> int:
         """The collector's time."""

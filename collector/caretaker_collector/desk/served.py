@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from caretaker_collector.accounts.port import DeskAccounts
 from caretaker_collector.acts.port import DeskActs, site_of
 from caretaker_collector.files.desk_table import guard_of
-from caretaker_dashboards.desk import web
+from caretaker_dashboards.desk import school_page, stay_page, web
 from caretaker_dashboards.desk.faults import fault
 from caretaker_dashboards.desk.guard import Guarded
 from caretaker_dashboards.desk.shell import Shell
@@ -37,6 +37,8 @@ class DeskServed:
             routes=[
                 *signin.routes(),
                 *web.routes(collector.desk, acts, self._accounts, self._shell),
+                *school_page.routes(collector.desk.school_pages, self._shell, guard.open_schools),
+                *stay_page.routes(collector.desk.room_links, self._shell),
                 *web.unknown(self._shell),
             ],
             exception_handlers={HTTPException: self._refused()},

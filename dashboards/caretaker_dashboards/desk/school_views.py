@@ -1,6 +1,7 @@
 """What the page of a school about itself shows, as plain values. Times are UTC ms; the page shows them in `zone`."""
 
 import hashlib
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -109,3 +110,10 @@ class SchoolPage(Struct, frozen=True, kw_only=True):
 def key_of(*parts: object) -> str:
     """A word that stands for something in a feed, always the same and telling nothing."""
     return hashlib.blake2b(repr(parts).encode(), digest_size=9).hexdigest()
+
+
+def listed(words: Sequence[str], most: int = 6) -> str:
+    """ "a, b and c"; of many the first "and 4 more"."""
+    if len(words) > most:
+        return f"{', '.join(words[:most])} and {len(words) - most} more"
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
