@@ -41,6 +41,7 @@ from caretaker_rules.incidents import Incident, Status
 from caretaker_rules.model import Hold, School
 from caretaker_rules.roles import Who
 from caretaker_rules.service_hours import ServiceClock
+from caretaker_rules.shown import Shown
 from caretaker_rules.standing import Stands
 from caretaker_rules.wake_plan import PlannedWake, not_frozen
 
@@ -116,6 +117,7 @@ class SchoolPages:
             blind=stands.blind or not sources.memory.connected_since_ms,
             stopped=any(stop.school in (None, name) and stop.room is None for stop in collector.ledger.stops()),
             machines=sum(stands.bar.values()),
+            heard=sum(number for shown, number in stands.bar.items() if shown is not Shown.UNKNOWN),
             troubles=troubles[:MOST_TROUBLES],
             mended=[self._trouble(one, clock, now_ms, public) for one in newest[:MOST_TROUBLES]],
             plans=self._plans(school, holds, collector.feeds.wakes_of(name), now_ms, public),

@@ -109,6 +109,8 @@ def headline(view: SchoolPage) -> tuple[str, str]:
     """The first line of the page, which answers its question; and how it is: good, warn or bad."""
     if view.blind:
         return "We cannot see the school's machines at the moment", "warn"
+    if not view.heard and not view.troubles:
+        return "We have not heard from any machine of the school yet", "warn"
     if not view.troubles:
         return "Everything we look after is well", "good"
     count = len(view.troubles)

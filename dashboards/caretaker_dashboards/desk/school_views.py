@@ -98,6 +98,7 @@ class SchoolPage(Struct, frozen=True, kw_only=True):
     blind: bool  # Caretaker cannot see the school now
     stopped: bool
     machines: int
+    heard: int  # of these, ever
     troubles: list[Trouble]
     mended: list[Trouble]  # of the last seven days, the newest first
     plans: list[Plan]
