@@ -243,7 +243,7 @@ def open_door(
     )
     shell = Shell()
     signin = SignInPages(accounts, guard, shell.extended)
-    inner = Starlette(routes=[*signin.routes(), *_pages(seen)])
+    inner = Starlette(routes=[*signin.routes(), *shell.assets.routes(), *_pages(seen)])
     guarded = Guarded(inner, accounts, guard, rates, now_s, body_within_s, draw=shell.extended)
     door = Door(accounts, Peers(guarded, guard.proxies), db, path, hasher, guard, seen=seen)
     made.append(door)

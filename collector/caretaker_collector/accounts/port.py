@@ -64,7 +64,8 @@ class DeskAccounts:
         passwords: Passwords | None = None,
     ) -> None:
         self._db = state.open_state(path)  # of the thread that writes
-        self._read = state.open_state(path, read_only=True)  # of the loop
+        self._read = state.open_state(path)  # of the loop
+        self._read.execute("PRAGMA query_only = 1")
         self._writer = ThreadPoolExecutor(1, "accounts")
         self._now_ms, self._real_ms, self._now_s = now_ms, real_ms or Clock().now_ms, now_s
         self._header = bool(settings.header)
