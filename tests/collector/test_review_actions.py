@@ -132,27 +132,27 @@ async def test_what_was_open_before_the_span_is_carried_over_and_what_came_since
     add(bench, "new", SEPTEMBER, date(2026, 10, 30))
     add(bench, "after the pack was made", OCTOBER + 1, date(2026, 10, 30))
     tables, facts = await page_of(bench)
-    assert [(row[2], row[5], row[6]) for row in tables["actions_carried"].rows] == [
+    assert [(row[2], row[5], row[6]) for row in tables["Actions carried over"].rows] == [
         ("old and late", "past its day", ""),
         ("old and done within", "done", "fitted"),
     ]
-    assert [(row[2], row[5]) for row in tables["actions_new"].rows] == [("new", "open")]
+    assert [(row[2], row[5]) for row in tables["Actions new"].rows] == [("new", "open")]
     assert [facts[f"actions.{key}"].value for key in ("open", "late", "done", "new")] == [2, 1, 1, 1]
 
 
 async def test_nothing_agreed_says_how_to_write_it_down(bench) -> None:
     tables, _ = await page_of(bench)
-    assert "caretaker review action add ash" in tables["actions_new"].empty
+    assert "caretaker review action add ash" in tables["Actions new"].empty
 
 
 async def test_the_rota_goes_on_month_by_month_and_is_kept(bench) -> None:
     tables, _ = await page_of(bench)
-    assert [row[1:] for row in tables["meetings"].rows] == [
+    assert [row[1:] for row in tables["Meetings"].rows] == [
         ["2026-09", "Ashfield", "ICT project director of Elmfield"],
         ["2026-10", "Elmfield", "ICT project director of Oakley"],
     ]
     tables, _ = await page_of(bench, london_ms("2026-11-02 08:00"), "2026-10")
-    assert [row[2] for row in tables["meetings"].rows] == ["Elmfield", "Oakley"]
+    assert [row[2] for row in tables["Meetings"].rows] == ["Elmfield", "Oakley"]
     assert [meeting.month for meeting in action_book.meetings(bench.db, "green")] == ["2026-09", "2026-10"]
 
 
@@ -165,18 +165,18 @@ async def test_what_was_really_held_comes_before_what_the_rota_had_in_mind(bench
     await page_of(bench)
     action_book.hold(bench.db, "green", Meeting(month="2026-09", host="oak", chair="ash"), "operator", OCTOBER)
     tables, _ = await page_of(bench)
-    assert [row[2] for row in tables["meetings"].rows] == ["Oakley", "Ashfield"]
+    assert [row[2] for row in tables["Meetings"].rows] == ["Oakley", "Ashfield"]
 
 
 async def test_a_school_that_asks_not_to_host_is_skipped(bench) -> None:
     ash = structs.replace(bench.estate.schools["ash"], review=ReviewSettings(hosts=False))
     bench.estate = structs.replace(bench.estate, schools={**bench.estate.schools, "ash": ash})
     tables, _ = await page_of(bench)
-    assert [row[2] for row in tables["meetings"].rows] == ["Elmfield", "Oakley"]
+    assert [row[2] for row in tables["Meetings"].rows] == ["Elmfield", "Oakley"]
 
 
 async def test_a_school_in_no_network_is_told_why_there_is_no_rota(bench) -> None:
     ash = structs.replace(bench.estate.schools["ash"], network=None)
     bench.estate = structs.replace(bench.estate, schools={"ash": ash})
     tables, _ = await page_of(bench)
-    assert "in no network" in tables["meetings"].empty
+    assert "in no network" in tables["Meetings"].empty

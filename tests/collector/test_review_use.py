@@ -58,7 +58,7 @@ async def test_seats_used_of_seats_booked_by_hand(tmp_path: Path) -> None:
     _, facts, tables = await page_of(bench)
     seats = facts["use.seats"]
     assert (seats.low, seats.value, seats.high) == (5 / 8, 5 / 7, 6 / 8)
-    [row] = tables["use_booked"].rows
+    [row] = tables["Booked and used"].rows
     assert row[2:6] == [4.0, 4.0, 8, 5]
     assert facts["use.seats.last_month"].value is None
     assert facts["use.seats.last_month"].why_not == "no booked lesson of August 2026 was seen"
@@ -68,7 +68,7 @@ async def test_seats_used_of_seats_booked_by_hand(tmp_path: Path) -> None:
 async def test_the_heat_map_adds_up_to_the_hours_in_use(tmp_path: Path) -> None:
     bench = await lived(tmp_path)
     page, facts, tables = await page_of(bench)
-    rows = tables["use_hours"].rows
+    rows = tables["When used"].rows
     assert sum(row[4] for row in rows) == pytest.approx(facts["use.hours"].value) == pytest.approx(18 + 1 / 60)
     [monday_at_9] = [row for row in rows if row[1:3] == ["Mon", "09"]]
     assert monday_at_9[3] == pytest.approx(3660 / 3600 / monday_at_9[5])
@@ -81,15 +81,15 @@ async def test_shared_rooms_say_how_much_was_whose(tmp_path: Path) -> None:
     _, facts, tables = await page_of(bench)
     assert facts["use.share_host"].value == facts["use.share_community"].value == 0.5
     assert facts["use.share_partner"].value == 0
-    assert [row[1] for row in tables["use_shares"].rows] == ["host school", "partner schools", "community"]
+    assert [row[1] for row in tables["Shared rooms"].rows] == ["host school", "partner schools", "community"]
     await bench.close()
 
 
 async def test_a_school_that_shares_nothing_is_told_how_it_would(tmp_path: Path) -> None:
     bench = await lived(tmp_path, rooms=[Room(name="ict1", lessons=["mon-fri 09:00-10:00"])])
     _, _, tables = await page_of(bench)
-    assert tables["use_shares"].rows == []
-    assert "[[schools.rooms.shared]]" in tables["use_shares"].empty
+    assert tables["Shared rooms"].rows == []
+    assert "[[schools.rooms.shared]]" in tables["Shared rooms"].empty
     await bench.close()
 
 
@@ -166,7 +166,7 @@ async def test_page_views_up_thirty_percent_over_three_months(tmp_path: Path) ->
     assert "{use.platform_1_name} up {use.platform_1_trend} over three months." in [
         sentence.text for sentence in page.sections[-1].sentences
     ]
-    assert tables["use_platform"].rows == [
+    assert tables["Learning platform"].rows == [
         ["Ashfield", "page views", "2026-07", 100, "2026-08", 115, "2026-09", 130, pytest.approx(0.3)]
     ]
     await bench.close()

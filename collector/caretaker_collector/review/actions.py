@@ -63,10 +63,15 @@ def _actions(inputs: Inputs, facts: Facts) -> Section:
         sentences=sentences,
         tables=[
             _table(
-                "actions_carried", "Carried over", carried, today, titles, "Nothing was carried over into this span."
+                "Actions carried over",
+                "Carried over",
+                carried,
+                today,
+                titles,
+                "Nothing was carried over into this span.",
             ),
             _table(
-                "actions_new", "New", new, today, titles, f"Nothing new was written down. {ADD.format(school=place)}"
+                "Actions new", "New", new, today, titles, f"Nothing new was written down. {ADD.format(school=place)}"
             ),
         ],
     )
@@ -149,7 +154,7 @@ def _meetings(inputs: Inputs, facts: Facts) -> Section:
     if not sentences:
         sentences.append(facts.say(f"There is no rota: {why}.", "note"))
     table = Table(
-        name="meetings",
+        name="Meetings",
         title="Meetings",
         columns=[
             Column(key="network", title="Network"),

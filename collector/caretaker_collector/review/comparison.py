@@ -143,7 +143,7 @@ def _table(indicator: Indicator, one: Comparison, why: str) -> Table:
         [dot.label, dot.figure.value, dot.figure.low, dot.figure.high, OURS if dot.ours else ""] for dot in one.dots
     ]
     return Table(
-        name=f"compared_{indicator.key}",
+        name=f"Compared, {indicator.key}",
         title=f"{indicator.title} ({indicator.better})",
         columns=[
             Column(key="school", title="School"),

@@ -46,8 +46,8 @@ async def sections(inputs: Inputs, facts: Facts) -> list[Section]:
             title="Against the plan of the school year",
             sentences=_said(facts, standings),
             tables=[
-                _table("targets", "Shares: target, so far, gap and trend", Unit.PERCENT, Unit.POINTS, ratios),
-                _table("targets_kwh", "Energy: target, so far, gap and trend", Unit.KWH, Unit.KWH, totals),
+                _table("Targets", "Shares: target, so far, gap and trend", Unit.PERCENT, Unit.POINTS, ratios),
+                _table("Targets of energy", "Energy: target, so far, gap and trend", Unit.KWH, Unit.KWH, totals),
             ],
         )
     ]

@@ -188,7 +188,7 @@ def _when(inputs: Inputs, facts: Facts, lines: Sequence[Line]) -> Section:
                     ]
                 )
     table = Table(
-        name="use_hours",
+        name="When used",
         title=f"Share of machine time in use, by {what}, weekday and hour",
         columns=[
             Column(key="place", title=what.capitalize()),
@@ -266,7 +266,7 @@ def _booked_section(facts: Facts, lines: Sequence[Line], found: Sequence[SchoolU
             ]
         )
     table = Table(
-        name="use_booked",
+        name="Booked and used",
         title="Booked, and really used",
         columns=[
             Column(key="place", title="Room" if len(found) == 1 else "School"),
@@ -358,7 +358,7 @@ def _shares(facts: Facts, lines: Sequence[Line]) -> Section:
                 ]
             )
     table = Table(
-        name="use_shares",
+        name="Shared rooms",
         title="Whose bookings they were",
         columns=[
             Column(key="place", title="Where"),

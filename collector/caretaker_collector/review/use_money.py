@@ -53,7 +53,7 @@ def _pupils(inputs: Inputs, facts: Facts) -> Section:
         else facts.say(f"Pupils per computer: {why}.", "note")
     )
     table = Table(
-        name="use_pupils",
+        name="Pupils and computers",
         title="Pupils and computers",
         columns=[
             Column(key="school", title="School"),
@@ -150,7 +150,7 @@ def _cost(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> Section:
                 facts.say("{use.paid_off} devices are older than the years that they were meant to last.", "note")
             )
     table = Table(
-        name="use_cost",
+        name="Cost per hour",
         title="Cost per hour used",
         columns=[
             Column(key="place", title="Room" if inputs.one else "School"),
@@ -199,7 +199,7 @@ async def _platform(inputs: Inputs, facts: Facts) -> Section:
         columns.append(Column(key=f"mean{number}", title="a day", unit=Unit.NUMBER))
     columns.append(Column(key="trend", title="Trend over three months", unit=Unit.RATIO))
     table = Table(
-        name="use_platform",
+        name="Learning platform",
         title="Learning platform",
         columns=columns,
         rows=rows,
