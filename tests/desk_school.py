@@ -155,6 +155,16 @@ def hostile() -> SchoolPage:
     return full(title=HOSTILE[1], room=HOSTILE[2] + HOSTILE[3] + HOSTILE[0])
 
 
+def public(page: SchoolPage) -> SchoolPage:
+    """As everybody may see it: what a collector leaves out of it is tested over a real one."""
+    return structs.replace(
+        page,
+        public=True,
+        troubles=[structs.replace(one, number=None, device="", said="") for one in page.troubles],
+        plans=[structs.replace(plan, reason="") for plan in page.plans],
+    )
+
+
 class StubSchools:
     """`Schools` and `StayLinks` over pages in memory."""
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from browser import PHONE, TWO_LOOKS, OpenWindow
 from caretaker_rules.roles import Role
-from desk_school import BLIND, LINK, StubSchools, empty, full, hostile, school_site
+from desk_school import BLIND, LINK, StubSchools, empty, full, hostile, public, school_site
 from desk_stub import viewer
 from web_server import web_server
 
@@ -26,7 +26,7 @@ def sites() -> Iterator[dict[str, str]]:
         for name, page in pages.items():
             app = school_site(StubSchools({"ash": page}), viewer(Role.MANAGER), OPEN)
             found[name] = f"http://127.0.0.1:{servers.enter_context(web_server(app))}"
-        anybody = school_site(StubSchools({"ash": full()}), None, OPEN)
+        anybody = school_site(StubSchools({"ash": public(full())}), None, OPEN)
         found["anybody"] = f"http://127.0.0.1:{servers.enter_context(web_server(anybody))}"
         yield found
 
@@ -38,6 +38,7 @@ def test_the_page_is_for_everybody_in_every_state(open_window: OpenWindow, sites
     window.check(f"school-page-{state}")
     assert "monitoring" not in window.text().lower()
     assert "What is not collected" in window.text()
+    assert (window.page.locator(".live-sign").count() == 0) == (state == "anybody"), "only a session has a live page"
 
 
 def test_a_phone_shows_first_what_is_wrong(open_window: OpenWindow, sites: dict[str, str]) -> None:
