@@ -12,6 +12,7 @@ from nacl.signing import SigningKey
 
 from caretaker_collector import memory as memory_
 from caretaker_collector import state
+from caretaker_collector.accounts import book as account_book
 from caretaker_collector.bus_mqtt import Broker, MqttBus
 from caretaker_collector.calendars import Calendars
 from caretaker_collector.core import Core
@@ -188,7 +189,10 @@ class Collector:
         while True:
             await asyncio.sleep(max(WATCH_S, self.clock.real_s(self.settings.tick_s)))
             try:
-                self.alerts.watch(self.problems(), self.clock.now_ms())
+                now_ms = self.clock.now_ms()
+                used = account_book.glass_broken(self.db, now_ms)
+                notices = {"break-glass": used} if used else {}
+                self.alerts.watch({**self.problems(), **notices}, now_ms)
                 self.figures.keep(self.clock.now_ms())
                 self._watch_problem = ""
             except Exception as error:

@@ -149,6 +149,7 @@ SCHEMA += account_book.SCHEMA + action_book.SCHEMA + shelf.SCHEMA
 
 ADDED_COLUMNS = (
     ("holds", "class", "TEXT"),
+    ("accounts", "signed_ms", "INTEGER"),  # when somebody last signed in to it
     ("holds", "by_whom", "TEXT NOT NULL DEFAULT 'operator'"),
     ("holds", "every", "TEXT"),  # day, week; NULL: once
     ("holds", "last_day", "TEXT"),

@@ -50,6 +50,7 @@ class SettleTimes(Written, frozen=True, kw_only=True):
     store_silent: Duration = "0 s"
     rules_silent: Duration = "0 s"
     collector_behind: Duration = "1 min"
+    glass_broken: Duration = "0 s"
     reported: Duration = "0 s"
 
 
@@ -90,6 +91,7 @@ class Critical(Written, frozen=True, kw_only=True):
             FindingKind.BROKER_SILENT,
             FindingKind.STORE_SILENT,
             FindingKind.RULES_SILENT,
+            FindingKind.GLASS_BROKEN,
         ]
     )
     priorities: list[Priority] = field(default_factory=lambda: [1, 2])

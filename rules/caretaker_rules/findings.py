@@ -29,6 +29,7 @@ class FindingKind(StrEnum):
     STORE_SILENT = "store_silent"
     RULES_SILENT = "rules_silent"
     COLLECTOR_BEHIND = "collector_behind"
+    GLASS_BROKEN = "glass_broken"
     REPORTED = "reported"
 
 
@@ -48,6 +49,7 @@ TITLES: dict[FindingKind, str] = {
     FindingKind.STORE_SILENT: "Caretaker cannot write to its database: {value}",
     FindingKind.RULES_SILENT: "Caretaker's rules do not run: {value}",
     FindingKind.COLLECTOR_BEHIND: "Caretaker is {value} behind",
+    FindingKind.GLASS_BROKEN: "Caretaker's break-glass account is in use: {value}",
     FindingKind.REPORTED: "{value}",
 }
 LINK_TITLE = "{subject} is down: {value}"

@@ -19,7 +19,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
     key TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, schools TEXT NOT NULL, hash TEXT,
     made_ms INTEGER NOT NULL, ended_ms INTEGER, must_change INTEGER NOT NULL, break_glass INTEGER NOT NULL,
-    unlocks INTEGER NOT NULL DEFAULT 0
+    unlocks INTEGER NOT NULL DEFAULT 0, signed_ms INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sessions (
     digest TEXT PRIMARY KEY, key TEXT NOT NULL, made_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS sessions (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_by_account ON sessions (key, made_ms);
 """
+GLASS_FOR_MS: Final = 3_600_000
+"""For so long after somebody signed in to the break-glass account its incident stays open."""
 LONGEST_NAME: Final = 40  # as of everybody who is named in records
 _SIGNS: Final = frozenset(" .,'@_+-\\")
 
@@ -44,6 +46,7 @@ class Account(Struct, frozen=True, kw_only=True):
     must_change: bool
     break_glass: bool
     unlocks: int  # how many times its waits were ended by hand
+    signed_ms: int | None  # when somebody last signed in to it; None: never
 
     def who(self, via: Via = "desk") -> Who:
         """What somebody may do who has signed in to it."""
@@ -68,7 +71,7 @@ def writing(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("COMMIT")
 
 
-_COLUMNS = "key, name, role, schools, hash, made_ms, ended_ms, must_change, break_glass, unlocks"
+_COLUMNS = "key, name, role, schools, hash, made_ms, ended_ms, must_change, break_glass, unlocks, signed_ms"
 
 
 def key_of(name: str) -> str:
@@ -194,6 +197,20 @@ def end_sessions(db: sqlite3.Connection, by: Who, name: str, now_ms: int) -> int
     return number
 
 
+def signed_in(db: sqlite3.Connection, account: Account, now_ms: int, text: str = "") -> None:
+    """Somebody has signed in. Part of the caller's transaction."""
+    db.execute("UPDATE accounts SET signed_ms = ? WHERE key = ?", (now_ms, account.key))
+    what = "break-glass sign in" if account.break_glass else "sign in"
+    audit.append(db, account.who(), what, now_ms, school=account.school, text=text)
+
+
+def glass_broken(db: sqlite3.Connection, now_ms: int) -> str:
+    """The name of the break-glass account if it was used in the last hour, else "". By the collector's clock."""
+    sql = "SELECT name FROM accounts WHERE break_glass = 1 AND signed_ms > ?"
+    row = db.execute(sql, (now_ms - GLASS_FOR_MS,)).fetchone()
+    return str(row[0]) if row else ""
+
+
 def unlock(db: sqlite3.Connection, by: Who, name: str, now_ms: int) -> None:
     """Whoever has to wait because of wrong passwords for this account need not any more."""
     with writing(db):
@@ -232,8 +249,8 @@ def _end_sessions(db: sqlite3.Connection, key: str, keep: str = "") -> int:
     return db.execute("DELETE FROM sessions WHERE key = ? AND digest <> ?", (key, keep)).rowcount
 
 
-def _account(row: tuple[str, str, str, str, str | None, int, int | None, int, int, int]) -> Account:
-    key, name, role, schools, hashed, made_ms, ended_ms, must_change, break_glass, unlocks = row
+def _account(row: tuple[str, str, str, str, str | None, int, int | None, int, int, int, int | None]) -> Account:
+    key, name, role, schools, hashed, made_ms, ended_ms, must_change, break_glass, unlocks, signed_ms = row
     return Account(
         key=key,
         name=name,
@@ -245,4 +262,5 @@ def _account(row: tuple[str, str, str, str, str | None, int, int | None, int, in
         must_change=bool(must_change),
         break_glass=bool(break_glass),
         unlocks=unlocks,
+        signed_ms=signed_ms,
     )

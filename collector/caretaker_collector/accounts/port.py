@@ -200,9 +200,8 @@ class DeskAccounts:
             if now is None or (now.hash != account.hash and not by_header):
                 return None
             begun = sessions.begin(self._db, account, by_header, self._terms, self._real_ms())
-            what = "break-glass sign in" if account.break_glass else "sign in"
             text = "by the web server in front" if by_header else ""
-            audit.append(self._db, account.who(), what, self._now_ms(), school=account.school, text=text)
+            book.signed_in(self._db, account, self._now_ms(), text)
         return begun
 
     async def _renew(self, name: str, password: str) -> None:

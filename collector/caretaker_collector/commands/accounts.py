@@ -112,6 +112,7 @@ def list_(config: Config = None, json: Json = False) -> None:
                 "role": account.role,
                 "schools": account.schools,
                 "made_ms": account.made_ms,
+                "signed_in_ms": account.signed_ms,
                 "ended_ms": account.ended_ms,
                 "password": account.hash is not None,
                 "must_change": account.must_change,
@@ -130,6 +131,8 @@ def list_(config: Config = None, json: Json = False) -> None:
             more.append("no password")
         elif account.must_change:
             more.append("has to change the password")
+        if account.signed_ms is not None:
+            more.append(f"last signed in {_day(account.signed_ms)}")
         if number := open_[account.key]:
             more.append(f"{number} session{'' if number == 1 else 's'}")
         typer.echo(f"{account.name}  {book.said(account)}  {', '.join(more)}")
