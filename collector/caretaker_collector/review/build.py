@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from caretaker_collector.review import actions, comparison, energy, front, made, network, service, totals, use
+from caretaker_collector.review import actions, annex, comparison, energy, front, made, network, service, totals, use
 from caretaker_collector.review.facts import Facts, keys_of
 from caretaker_collector.review.inputs import Inputs
 from caretaker_dashboards.review.pack import Chart, Pack, Page, Revision, Table
@@ -28,7 +28,7 @@ async def _service(inputs: Inputs, facts: Facts) -> Page:
     return service.page(inputs, facts)
 
 
-PAGES: tuple[Maker, ...] = (_service, energy.page, use.page, comparison.page, actions.page, network.page)
+PAGES: tuple[Maker, ...] = (_service, energy.page, use.page, comparison.page, actions.page, network.page, annex.page)
 
 
 async def build(inputs: Inputs, pages: Sequence[Maker] = PAGES) -> Pack:

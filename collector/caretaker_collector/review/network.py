@@ -264,8 +264,8 @@ def _repairs(inputs: Inputs, facts: Facts) -> Section:
         rows=rows,
         empty="Of no repair is it on record how it was done: write that down with caretaker incident note.",
         note="Without a visit: a restart or wake of a machine that was hit was carried out while the incident was "
-        "open, it was over within an hour, and nothing that was written of it speaks of going there or of work by hand. "
-        "What went away by itself is not counted.",
+        "open, it was over within an hour, and nothing that was written of it speaks of going there or of work by "
+        "hand. What went away by itself is not counted.",
     )
     return Section(title="Repairs without a visit", sentences=[said], tables=[table])
 
