@@ -5,16 +5,19 @@ import json
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
 from typer.testing import CliRunner
 
+from caretaker_collector import order_book
 from caretaker_collector.cli import app
 from caretaker_contract.errors import ConfigError
 from caretaker_contract.messages import Cause, Command, Gauges, Outcome, OutcomeReason, PowerState, Step, Verb, encode
@@ -288,3 +291,62 @@ async def test_without_a_collector_an_order_is_withdrawn(own_broker: Mosquitto, 
     assert (code, out) == (3, "")
     assert "no collector took the order within 1 s, so it was withdrawn" in err
     assert world.state().execute("SELECT status FROM orders").fetchall() == [("withdrawn",)]
+
+
+async def test_over_http_an_order_is_looked_at_given_and_called_back(own_broker: Mosquitto, tmp_path: Path) -> None:
+    """The same action as at the command line: the running collector answers, machines hear, the log has it all."""
+    policy = POLICY.format(rule_class="laptop", room_percent=100)
+    world = make_world(tmp_path, own_broker.port, devices=6, policy=policy, tick_s=30)
+    estate = tmp_path / "estate.toml"
+    laptop = '\n[[classes]]\nname = "laptop"\nwatts_in_use = 30\nwatts_idle = 20\nwatts_asleep = 1\nwatts_off = 0.5\n'
+    estate.write_text(estate.read_text() + laptop)
+    with collecting(world):
+        _, token, _ = await caretaker(world, "token", "new", "ops", "--scope", "operate")
+
+        async def ask(action: str, **body: object) -> dict[str, Any]:
+            return await asyncio.to_thread(posted, world, token.strip(), action, body)
+
+        async with room(world, own_broker) as machines:
+            await machines.say(PowerState.IDLE, slice(0, 4), idle_s=60)
+            await machines.say(PowerState.IN_USE, slice(4, 6))
+            await asyncio.to_thread(heard, world, 6)
+            order = {"place": "ash/ict1", "reason": "power cut at six", "warn_s": 600}
+            looked = await ask("shut_down?preview=1", **order)
+            assert looked["lines"] == [
+                "6 machines in ICT suite 1, 2 in use: those stay on",
+                "4 would be asked to shut down, with 10 min of warning",
+            ]
+            assert machines.commands == [] and looked["link"] == ""
+            given = await ask("shut_down", **order, by="head")
+            assert given["lines"][1] == "4 asked to shut down, with 10 min of warning"
+            assert (given["ok"], given["link"], given["number"]) == (True, "/orders/2", 2)
+            await machines.until(4, Verb.SHUT_DOWN)
+            assert given["undo"]["action"] == "hold"
+            calls = await ask("hold?preview=1", place="ash/ict1", until=TOMORROW, reason="x")
+            assert "4 machines counting down now are called back." in calls["lines"]
+            undone = await ask("hold", place=given["undo"]["place"], **given["undo"]["fields"], reason="not today")
+            assert undone["ok"], undone
+            await machines.until(4, Verb.CANCEL)
+            again = await ask("sleep", place="ash/pc-005", reason="x")
+            assert (again["ok"], again["lines"][0][:16]) == (False, "machine pc-005, ")
+        _, log, _ = await caretaker(world, "audit", "ash", "--json")
+        lines = [(line["who"], line["what"], line["outcome"], line["link"]) for line in json.loads(log)["audit"]]
+        assert lines[::-1] == [
+            ("head (by token ops)", "shut_down", "done", "/orders/2"),
+            ("token ops", "hold", "done", "/records/1"),
+            ("token ops", "sleep", "done", "/orders/3"),
+        ]
+        found = order_book.one(world.state(), 2)
+        assert found is not None and found.found is not None
+        assert (found.status, len(found.found.asked), found.by) == ("done", 4, "head (by token ops)")
+
+
+def posted(world: World, token: str, action: str, body: object) -> dict[str, Any]:
+    """What the collector's HTTP API answers to an action."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{world.http_port}/api/1/actions/{action}",
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 (our own collector)
+        return dict(json.load(answer))
