@@ -5,6 +5,8 @@ person is ever in it.
 """
 
 import sqlite3
+from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -16,6 +18,7 @@ CREATE TABLE IF NOT EXISTS audit (
     school TEXT NOT NULL, place TEXT NOT NULL, text TEXT NOT NULL, outcome TEXT NOT NULL, link TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS audit_by_school ON audit (school, number);
+CREATE INDEX IF NOT EXISTS audit_by_link ON audit (link, number);
 """
 LONGEST = 500
 DONE = "done"
@@ -68,5 +71,14 @@ def listed(
         "ORDER BY number DESC LIMIT ?",
         (school, school, 2**62 if before is None else before, since_ms, limit),
     )
-    names = Line.__struct_fields__
-    return [Line(**dict(zip(names, row, strict=True))) for row in rows]
+    return [_line(row) for row in rows]
+
+
+def of_link(db: sqlite3.Connection, link: str, limit: int = 100) -> list[Line]:
+    """What was done to one thing, by the page where it is on record ("/records/7"); the newest first."""
+    query = f"SELECT {_COLUMNS} FROM audit WHERE link = ? ORDER BY number DESC LIMIT ?"  # noqa: S608 (our own names)
+    return [_line(row) for row in db.execute(query, (link, limit))]
+
+
+def _line(row: Sequence[Any]) -> Line:
+    return Line(**dict(zip(Line.__struct_fields__, row, strict=True)))

@@ -374,6 +374,25 @@ async def test_a_director_ends_the_holds_that_they_wrote_and_no_other(desk: Desk
     assert [line.outcome.partition(":")[0] for line in desk.log()] == ["done", "refused", "done", "done"]
 
 
+async def test_a_director_copies_holds_and_nothing_else(desk: Desk) -> None:
+    """A freeze that somebody else wrote is not theirs to write once more."""
+    await desk.act("freeze", "ash/ict1", until="18:00", reason="exam")
+    assert desk.acts.offers(DIRECTOR, "record", "1") == []
+    copied = await desk.act("copy", "1", DIRECTOR, until="19:00")
+    assert copied.lines == ["freeze 1 may be copied by those who write such records only."]
+
+
+async def test_an_incident_of_another_school_cannot_be_told_by_merging_into_it(desk: Desk) -> None:
+    """Who may see one school is told the same of another school's number as of one that nobody has."""
+    mine = Who(name="token", via="api", may=SCOPE_MAY["operate"], schools=("ash",))
+    told = []
+    for number in ("2", "77"):
+        with pytest.raises(BadBody) as caught:
+            await desk.act("merge", "1", mine, into=number, reason="x")
+        told.append(caught.value.faults[0].replace(number, "N"))
+    assert told[0] == told[1]
+
+
 async def test_what_was_refused_stands_in_the_log_of_the_school_where_it_was_tried(desk: Desk) -> None:
     """With who, what and why."""
     viewer = Who(name="guest", via="desk", may=ROLE_MAY[Role.VIEWER])

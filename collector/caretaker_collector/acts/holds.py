@@ -234,7 +234,7 @@ def _may_end(ctx: Ctx) -> None:
 
 def _may_copy(ctx: Ctx) -> None:
     if ctx.record.kind != "hold" and Permission.RECORDS not in ctx.who.may:
-        raise NotAllowed([f"{ctx.record.kind} {ctx.record.id}  you may copy holds only"])
+        raise NotAllowed([f"{ctx.record.kind} {ctx.record.id}  may be copied by those who write such records only"])
 
 
 def again(record: Record, now_ms: int) -> Offer | None:

@@ -10,9 +10,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from caretaker_collector.accounts.port import DeskAccounts
+from caretaker_collector.acts.on_record import ActsOnRecord
 from caretaker_collector.acts.port import DeskActs, site_of
 from caretaker_collector.files.desk_table import guard_of
-from caretaker_dashboards.desk import school_page, stay_page, web
+from caretaker_dashboards.desk import on_record, school_page, stay_page, web
 from caretaker_dashboards.desk.faults import fault
 from caretaker_dashboards.desk.guard import Guarded
 from caretaker_dashboards.desk.shell import Shell
@@ -32,12 +33,14 @@ class DeskServed:
         guard, self._shell = guard_of(collector.settings), Shell()
         self._accounts = DeskAccounts(collector.state_path, collector.settings.desk, collector.clock.now_ms)
         signin = SignInPages(self._accounts, guard, self._shell.extended)
-        acts = DeskActs(site_of(collector))
+        site = site_of(collector)
+        acts = DeskActs(site)
         pages = Starlette(
             routes=[
                 *signin.routes(),
                 *web.routes(collector.desk, acts, self._accounts, self._shell),
                 *school_page.routes(collector.desk.school_pages, self._shell, guard.open_schools),
+                *on_record.routes(ActsOnRecord(site), acts, self._shell),
                 *stay_page.routes(collector.desk.room_links, self._shell),
                 *web.unknown(self._shell),
             ],
