@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import uvicorn
 from msgspec import structs
@@ -1058,15 +1058,16 @@ class Guard:
 
 
 def desk(
-    data: StubData | None = None, acts: StubActs | None = None, signed_in: Viewer | None = None, **more: Any
+    data: StubData | None = None,
+    acts: StubActs | None = None,
+    signed_in: Viewer | None = None,
+    shell: Shell | None = None,
 ) -> Starlette:
     """A desk over stubs, for somebody who has signed in (a manager unless another viewer is given)."""
-    data = data or StubData()
-    shell = Shell()
+    data, shell = data or StubData(), shell or Shell()
     routes = web.routes(data, acts or StubActs(data), None, shell)
-    return Starlette(
-        routes=[*routes, *web.unknown(shell)], middleware=[Middleware(Guard, viewer=signed_in or viewer())], **more
-    )
+    middleware = [Middleware(Guard, viewer=signed_in or viewer())]
+    return Starlette(routes=[*routes, *web.unknown(shell)], middleware=middleware)
 
 
 def main() -> None:

@@ -38,6 +38,11 @@ class Events:
         self._longest_s = longest_s
         self._open: Counter[str] = Counter()
 
+    @property
+    def open(self) -> int:
+        """Streams that are open now."""
+        return self._open.total()
+
     async def endpoint(self, request: Request) -> Response:
         """The stream, or why there is none."""
         viewer = viewer_of(request)

@@ -98,7 +98,7 @@ class Shell:
         self.env = env or environment()
         self.env.globals["asset"] = self.assets.address
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._kept_bytes = 0
+        self.kept_bytes = 0  # of main parts that are kept
         self._being_made: dict[str, asyncio.Task[_Kept]] = {}
         self.made = 0  # main parts that were rendered: for tests and benchmarks
 
@@ -140,10 +140,10 @@ class Shell:
         self.made += 1
         kept = _Kept(body, main, _etag(name))
         self._kept[name] = kept
-        self._kept_bytes += len(body)
-        while self._kept_bytes > MOST_KEPT_BYTES and len(self._kept) > 1:
+        self.kept_bytes += len(body)
+        while self.kept_bytes > MOST_KEPT_BYTES and len(self._kept) > 1:
             _, gone = self._kept.popitem(last=False)
-            self._kept_bytes -= len(gone.body)
+            self.kept_bytes -= len(gone.body)
         return kept
 
     def _render(self, main: Main, viewer: Viewer | None) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from msgspec import Struct
 
@@ -145,11 +145,6 @@ def near_days(day: str, now_ms: int, zone: str) -> dict[str, str]:
 def day_span(day: date, zone: str) -> tuple[int, int]:
     """From midnight to midnight."""
     return midnight_ms(day, zone_of(zone)), midnight_ms(day + timedelta(days=1), zone_of(zone))
-
-
-def utc_day(at_ms: int) -> str:
-    """ISO day of UTC milliseconds."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
 
 
 def _split(name: str) -> list[str]:

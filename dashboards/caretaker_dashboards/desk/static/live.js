@@ -11,6 +11,7 @@
   const lost = (why) => {
     show("lost", "Not live" + (asOf ? " since " + asOf : "") + ": " + (why || "no connection; it is tried again") + ".");
   };
+  const connected = () => { if (source && source.readyState === EventSource.OPEN) isLive(); };
   const isLive = () => show("yes", asOf ? "Live, as of " + asOf : "Live");
 
   const counts = () => Object.fromEntries(
@@ -45,7 +46,7 @@
       const headers = { "HX-Request": "true", "X-Caretaker-Live": "1" };  // nobody did anything: the session goes on to age
       if (etag) headers["If-None-Match"] = etag;
       const answer = await fetch(location.href, { headers, cache: "no-store", redirect: "follow" });
-      if (answer.status === 304) return;
+      if (answer.status === 304) { connected(); return; }
       if (answer.redirected || answer.status === 401) {
         gone = true;
         if (source) source.close();
@@ -66,7 +67,7 @@
       const page = JSON.parse(answer.headers.get("X-Page") || "{}");
       if (page.title) document.title = page.title + " · Caretaker";
       if (page.as_of) asOf = page.as_of;
-      if (source && source.readyState === EventSource.OPEN) isLive();
+      connected();
       const news = told(before, counts());
       if (news) say.textContent = news;
       document.dispatchEvent(new CustomEvent("desk:fresh"));
