@@ -1,6 +1,7 @@
 """receive -> journal -> acknowledge: the only way in, and the only place that acknowledges (invariant I1)."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -62,16 +63,26 @@ class Receiver:
 async def repeating(step: Callable[[int], Awaitable[object]], clock: Clock, every_s: float) -> None:
     """Call `step` with the time, each `every_s` seconds of the clock (no two within a real one), until cancelled.
 
-    What raises Unavailable is called again, later each time.
+    What raises Unavailable, or finds the state file busy, is called again, later each time, and that is logged.
     """
+    told = ""
+
+    def note(reason: str) -> None:
+        nonlocal told
+        if reason != told:
+            log.warning("a regular task is tried again", task=step.__qualname__, reason=reason)
+        told = reason
 
     async def once(succeeded: Callable[[], None]) -> None:
         while True:
-            await step(clock.now_ms())
+            try:
+                await step(clock.now_ms())
+            except sqlite3.OperationalError as error:  # another process has kept the state file for too long
+                raise Unavailable(f"state file: {error}") from error
             succeeded()
             await asyncio.sleep(max(1.0, clock.real_s(every_s)))
 
-    await retrying(once, lambda _: None)
+    await retrying(once, note)
 
 
 async def retrying(once: Callable[[Callable[[], None]], Awaitable[None]], note: Callable[[str], None]) -> None:

@@ -148,6 +148,7 @@ SCHEMA += incident_book.SCHEMA + finding_book.SCHEMA + outbox.SCHEMA + ticket_bo
 SCHEMA += account_book.SCHEMA + action_book.SCHEMA + shelf.SCHEMA
 
 ADDED_COLUMNS = (
+    ("dirty_days", "marks", "INTEGER NOT NULL DEFAULT 1"),
     ("holds", "class", "TEXT"),
     ("accounts", "signed_ms", "INTEGER"),  # when somebody last signed in to it
     ("holds", "by_whom", "TEXT NOT NULL DEFAULT 'operator'"),

@@ -1,7 +1,11 @@
 """device_day follows the readings: also over a weekend, a late report and a night off."""
 
+import asyncio
+import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +15,7 @@ from caretaker_collector.days.rollup import DayRollup
 from caretaker_collector.journal import Journal
 from caretaker_collector.memory import Memory
 from caretaker_collector.points import CHANGE, whole
+from caretaker_collector.receiver import repeating
 from caretaker_collector.settings import load_estate
 from caretaker_collector.stages.record import Recorder
 from caretaker_collector.stores.sqlite import SqliteStore
@@ -149,3 +154,61 @@ async def test_a_point_that_the_store_shows_half_is_passed_over(bench: Bench) ->
     half = Point("transition", 1, labels, {"to_state": "off"})
     done = Point("transition", 2, labels, {"from_state": "idle", "to_state": "off", "cause": "user", "planned": True})
     assert list(whole([half, done], *CHANGE)) == [done]
+
+
+async def test_somebody_else_may_write_to_the_state_file_while_days_are_computed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a command that holds a room: two days are due, and the file changes before the second one."""
+    await bench.say(bench.make(PowerState.IN_USE, at(2, 9), Cause.BOOT), bench.make(PowerState.IDLE, at(3, 9)))
+    other = sqlite3.connect(bench.rollup._db.execute("PRAGMA database_list").fetchone()[2], isolation_level=None)
+    read = bench.store.read
+
+    async def read_while_somebody_writes(measurement: str, *asked: Any, **more: Any) -> list[Point]:
+        other.execute("INSERT INTO stops (school, room, since_ms, reason) VALUES ('ash', NULL, 1, 'look')")
+        return await read(measurement, *asked, **more)
+
+    monkeypatch.setattr(bench.store, "read", read_while_somebody_writes)
+    assert {2, 3} <= (await bench.days(at(4, 1))).keys()
+    other.close()
+
+
+async def test_a_day_that_is_broken_off_and_one_that_was_marked_meanwhile_stay_due(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.say(bench.make(PowerState.IN_USE, at(2, 9), Cause.BOOT), bench.make(PowerState.IDLE, at(2, 15)))
+    write, late = bench.store.write, bench.make(PowerState.IDLE, at(2, 17))
+
+    async def killed(points: Sequence[Point]) -> list[tuple[Point, str]]:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(bench.store, "write", killed)
+    with pytest.raises(asyncio.CancelledError):
+        await bench.rollup.step(at(3, 1), settle=False)
+    assert bench.db.execute("SELECT count(*) FROM dirty_days WHERE day = '2026-10-02'").fetchone() == (1,)
+
+    async def write_while_a_report_comes(points: Sequence[Point]) -> list[tuple[Point, str]]:
+        monkeypatch.setattr(bench.store, "write", write)
+        await bench.say(late)
+        return await write(points)
+
+    monkeypatch.setattr(bench.store, "write", write_while_a_report_comes)
+    assert await bench.rollup.step(at(3, 1), settle=False) == 1
+    assert bench.db.execute("SELECT since_ms FROM dirty_days WHERE day = '2026-10-02'").fetchone() == (at(3, 1),)
+    assert (await bench.days(at(3, 1)))[2]["idle_s"] == 2 * 3600
+    assert bench.db.execute("SELECT count(*) FROM dirty_days WHERE day = '2026-10-02'").fetchone() == (0,)
+
+
+async def test_a_state_file_that_is_busy_for_too_long_ends_no_regular_task() -> None:
+    """It is tried again; before, one such moment ended the whole collector."""
+    calls = []
+
+    async def step(now_ms: int) -> None:
+        calls.append(now_ms)
+        if len(calls) == 1:
+            raise sqlite3.OperationalError("database is locked")
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await repeating(step, Clock(), 1.0)
+    assert len(calls) == 2

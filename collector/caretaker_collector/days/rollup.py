@@ -31,7 +31,6 @@ from caretaker_collector.points import READING, clock_error_ms, tags, whole
 from caretaker_collector.receiver import repeating
 from caretaker_collector.sla.book import SlaBook
 from caretaker_contract.clock import Clock
-from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import PowerState
 from caretaker_contract.metrics import Point
 from caretaker_contract.topics import Address
@@ -106,22 +105,22 @@ class DayRollup:
         """
         await self._owed.mark_due(now_ms, self._recorder.mark_day)
         done = 0
-        for school, text, since_ms in self._db.execute(
-            "SELECT school, day, since_ms FROM dirty_days ORDER BY since_ms"
-        ):
+        # All at once: a cursor that stays open while we compute holds on to the file as it was, and then nothing can be
+        # written any more once another connection has.
+        rows = self._db.execute("SELECT school, day, since_ms, marks FROM dirty_days ORDER BY since_ms").fetchall()
+        for school, text, since_ms, marks in rows:
             day = date.fromisoformat(text)
             zone = self._zone(school)
             patience_ms = TODAY_EVERY_MS if day == local(now_ms, zone).date() else SETTLE_MS
             if settle and now_ms - since_ms < patience_ms:
                 continue
-            # Unmarked first: a report that comes while we compute marks the day again.
-            self._db.execute("DELETE FROM dirty_days WHERE school = ? AND day = ?", (school, text))
             self._recorder.forget_days({(school, text)})
-            try:
-                await self.roll(school, day, now_ms)
-            except Unavailable:
-                self._recorder.mark_day(school, text, since_ms)
-                raise
+            await self.roll(school, day, now_ms)
+            # A day that was marked again meanwhile stays due, and so does one that was not computed to its end.
+            unmark = "DELETE FROM dirty_days WHERE school = ? AND day = ? AND marks = ?"
+            if not self._db.execute(unmark, (school, text, marks)).rowcount:
+                again = "UPDATE dirty_days SET since_ms = ? WHERE school = ? AND day = ?"
+                self._db.execute(again, (now_ms, school, text))
             done += 1
         for revision in await self.book.revise(now_ms):
             log.warning(

@@ -26,6 +26,12 @@ log = structlog.get_logger()
 RECORDER = "recorder"
 BATCH = 5_000
 
+MARK_DAY = (
+    "INSERT INTO dirty_days (school, day, since_ms) VALUES (?, ?, ?) "
+    "ON CONFLICT (school, day) DO UPDATE SET marks = marks + 1"
+)
+"""A day has to be computed (again). `marks` tells the roll-up whether that was said once more while it computed."""
+
 
 class Recorder:
     """Turns journal records into points, in batches; its position moves only when the store has them."""
@@ -92,7 +98,7 @@ class Recorder:
                 self._db.execute("DELETE FROM pending_points WHERE id <= ?", (pending[-1][0],))
             newest_ms = records[-1].received_ms if records else points[-1].time_ns // 1_000_000
             self._db.executemany(
-                "INSERT INTO dirty_days VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                MARK_DAY,
                 [(school, day, newest_ms) for school, day in touched - self._days],
             )
             for name, by in counts.items():
@@ -122,11 +128,11 @@ class Recorder:
 
     def mark_day(self, school: str, day: str, since_ms: int) -> None:
         """A day has to be computed again."""
-        self._db.execute("INSERT INTO dirty_days VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (school, day, since_ms))
+        self._db.execute(MARK_DAY, (school, day, since_ms))
         self._days.add((school, day))
 
     def forget_days(self, days: set[tuple[str, str]]) -> None:
-        """The roll-up has dealt with these; a later report marks them again."""
+        """The roll-up begins with these; a report from now on marks them again."""
         self._days -= days
 
     def _quarantine(self, point: Point, reason: str, record: Record | None) -> int:
