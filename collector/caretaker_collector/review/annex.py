@@ -19,7 +19,7 @@ from caretaker_collector.settings import load_policy
 from caretaker_contract.errors import ConfigError
 from caretaker_dashboards.review.pack import Column, Page, Section, Sentence, Table, Unit, Value
 from caretaker_rules.lifecycle import counted, support_of
-from caretaker_rules.model import Declared, Device, School, Tracked
+from caretaker_rules.model import EXEMPT_TAG, Declared, Device, School, Tracked
 from caretaker_rules.ownership import YEAR_DAYS
 from caretaker_rules.policy import Policy
 
@@ -47,7 +47,8 @@ class Held(Struct, frozen=True, kw_only=True):
     devices: tuple[Device, ...]
     heard: frozenset[str]  # devices that reported on these days
     systems: dict[str, str]  # by device, where its agent told one
-    policy: Policy | None
+    policy: Policy | None  # as it is in force now; None: none is named
+    wrong_policy: str  # what to do when it cannot be read; "": nothing
     computers: tuple[Device, ...]
 
     @property
@@ -74,24 +75,26 @@ async def _held(inputs: Inputs, each: SchoolInputs) -> Held:
     names = {device.name for device in devices}
     told = sources.db.execute("SELECT device, tracked FROM devices WHERE school = ?", (name,)).fetchall()
     systems = {device: _decode(blob).system for device, blob in told if device in names}
+    policy, wrong = _policy(sources, each.school)
     return Held(
         inputs=each,
         devices=devices,
         heard=frozenset(device for (device,), found in sums.items() if device in names and any(found.values())),
         systems={device: system for device, system in systems.items() if system},
-        policy=_policy(sources, each.school),
+        policy=policy,
+        wrong_policy=wrong,
         computers=tuple(computers(sources.estate, each.school)),
     )
 
 
-def _policy(sources: Sources, school: School) -> Policy | None:
-    """The school's policy as it is in force now; None: it has none that can be read."""
+def _policy(sources: Sources, school: School) -> tuple[Policy | None, str]:
+    """The school's policy, and what to do when it cannot be read."""
     if not school.policy:
-        return None
+        return None, ""
     try:
-        return load_policy(Path(sources.folder / school.policy))
+        return load_policy(Path(sources.folder / school.policy)), ""
     except ConfigError:
-        return None
+        return None, f"{school.policy} cannot be read: caretaker check says why"
 
 
 def _evidence(inputs: Inputs, facts: Facts, held: Sequence[Held]) -> Section:
@@ -224,6 +227,8 @@ def _declared(what: str, declared: Declared | None, key: str, why: str) -> Evide
 
 
 def _share(what: str, held: Held, fits: Callable[[Device], bool], span: str, step: str) -> Evidence:
+    if held.wrong_policy:
+        return Evidence(what=what, known="", mark=NOT_KNOWN, since="", step=held.wrong_policy)
     count = sum(bool(fits(device)) for device in held.computers)
     if not held.computers:
         return Evidence(what=what, known="no machine that people sit at", mark=NOT_KNOWN, since="", step="")
@@ -242,7 +247,7 @@ def _acts(held: Held, device: Device) -> bool:
     return (
         policy is not None
         and policy.may_act(held.school.name, device.room)
-        and not policy.exempt_tags.intersection(device.tags)
+        and not {EXEMPT_TAG, *policy.exempt_tags}.intersection(device.tags)
         and any(rule.selects(device, held.school) for rule in policy.rules)
     )
 
