@@ -266,7 +266,7 @@ class StubData:
             blind_today_s=[0, 540, 0, 4000][number % 4],
             blind=number % 11 == 3,
             mode=["live", "trial", "observe", ""][number % 4],
-            stopped="fire drill until 17:00" if number % 13 == 2 else "",
+            stopped="fire drill" if number == 2 % len(self.names) else "",
         )
 
     def lines(self) -> list[IncidentLine]:
@@ -422,8 +422,8 @@ class StubData:
             made(
                 None,
                 "stop",
-                self.names[-1],
-                self.title(self.names[-1]),
+                self.names[2 % len(self.names)],
+                self.title(self.names[2 % len(self.names)]),
                 "since Tue 6 Oct 15:10",
                 "on now",
                 True,
@@ -905,6 +905,8 @@ class StubActs:
                 ("freeze", "Exam freeze", "records"),
                 ("stop", "Stop rules here", "stop"),
             ]
+        if place in self.data.names and self.data.row(place).stopped:
+            found = [("resume", "Start the rules again", "stop"), *(one for one in found if one[0] != "stop")]
         school = None if kind in ("estate", "incident", "record") else place.partition("/")[0]
         allowed = [
             (a, b)
@@ -932,6 +934,7 @@ class StubActs:
             "shut_down",
             "freeze",
             "release",
+            "resume",
         ):
             raise NotThere(action)
         school = place.partition("/")[0]

@@ -449,6 +449,12 @@ async def test_every_form_carries_the_token_of_its_session_and_danger_names_its_
     assert "Shut down 27 machines" in Read(text).text_of("button")
 
 
+async def test_a_stop_switch_among_the_records_can_be_turned_off_there() -> None:
+    text = (await ask(desk(StubData(5)), "/records?kind=stop")).text
+    assert 'href="/act/resume?place=elm"' in text
+    assert "/act/stop?place=elm" not in text
+
+
 async def test_a_link_of_an_answer_that_leads_elsewhere_is_not_shown() -> None:
     class Elsewhere(StubActs):
         async def act(self, who: Who, action: str, place: str, fields: Mapping[str, str]) -> Answered:

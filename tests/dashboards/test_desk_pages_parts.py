@@ -208,13 +208,13 @@ async def test_a_mark_cannot_forge_an_event() -> None:
 
 
 async def test_what_is_kept_of_pages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caretaker_dashboards.desk.shell.MOST_KEPT_BYTES", 60_000)
+    monkeypatch.setattr("caretaker_dashboards.desk.shell.MOST_KEPT_BYTES", 30_000)
     data = StubData(4)
     shell = Shell()
     app = desk(data, shell=shell)
     for text in range(12):
         await ask(app, f"/?text={text or ''}")
-    assert 0 < shell.kept_bytes <= 60_000
+    assert 0 < shell.kept_bytes <= 30_000
     again = shell.made
     await ask(app, "/?text=11")
     assert shell.made == again

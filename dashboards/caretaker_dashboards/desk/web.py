@@ -3,8 +3,9 @@
 A page is complete without scripts. With them it asks for its own main part again when its topic changes (live.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -16,13 +17,14 @@ from caretaker_dashboards.desk.faults import Endpoint, fault, safely
 from caretaker_dashboards.desk.live import Events
 from caretaker_dashboards.desk.ports import Accounts, Acts, Data, NotThere, Viewer
 from caretaker_dashboards.desk.shell import Main, Shell, viewer_of
-from caretaker_dashboards.desk.views import IncidentLine, Offer
+from caretaker_dashboards.desk.views import IncidentLine, Offer, RecordLine
 from caretaker_dashboards.desk.words import path
 from caretaker_rules.roles import Permission, Who
 
 INCIDENTS_ON_TOP: Final = 10
 LONGEST_TEXT: Final = 100
 STATUSES: Final = [("unfixed", "not fixed"), ("fixed", "fixed"), ("all", "all")]
+RESUME: Final = "resume"
 RECORD_KINDS: Final = ["hold", "freeze", "maintenance", "silence", "stop"]
 VIEWS: Final = [("plan", "Plan"), ("list", "List"), ("day", "Day")]
 
@@ -278,11 +280,7 @@ class Desk:
 
         async def make() -> Main:
             lines = await self._data.records(ask.who, place, kind, past)
-            offers = {
-                line.number: self._acts.offers(ask.who, "record", str(line.number))
-                for line in lines
-                if line.number is not None
-            }
+            offers = [self._for_record(ask.who, line) for line in lines]
             return Main(
                 "records.html",
                 "Records",
@@ -297,6 +295,18 @@ class Desk:
             )
 
         return await self._live(ask, "estate", make)
+
+    def _for_record(self, who: Who, line: RecordLine) -> Sequence[Offer]:
+        """What can be done with a record; a stop switch has no number, and can be turned off where it is."""
+        if line.number is not None:
+            return self._acts.offers(who, "record", str(line.number))
+        kind: Literal["estate", "school", "room"] = (
+            "estate" if line.place == "all" else "room" if "/" in line.place else "school"
+        )
+        try:
+            return [offer for offer in self._acts.offers(who, kind, line.place) if offer.action == RESUME]
+        except NotThere:
+            return []
 
     async def _audit(self, ask: _Ask) -> Response:
         if Permission.ADMINISTER not in ask.who.may:
