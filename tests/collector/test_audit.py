@@ -86,3 +86,8 @@ def test_the_log_is_paged_by_number_and_bounded_by_school(tmp_path: Path) -> Non
     assert [line.at_ms for line in audit.listed(db, before=newest[-1].number)] == [2, 1, 0]
     assert [line.at_ms for line in audit.listed(db, "ash")] == [3, 1]
     assert (len(newest[0].text), len(newest[0].who)) == (audit.LONGEST, 80)
+
+
+async def test_a_command_can_be_run_from_within_a_loop(world: World) -> None:
+    """As tests in a browser do, and whoever calls `caretaker` as a library."""
+    assert run(world, "incident", "open", "ash/ict1", "--reason", "the projector stays dark").exit_code == 0

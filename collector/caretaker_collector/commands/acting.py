@@ -1,6 +1,7 @@
 """How commands do actions: through the same gate as the desk and the HTTP API, as somebody who may do everything."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from caretaker_collector import people
@@ -19,7 +20,19 @@ def do(config: str | None, action: str, body: ActBody, by: str, *, preview: bool
     estate = Path(settings.estate)
     site = Site(records_of(settings), load_estate(estate), {}, collector_now, estate.parent, wait_s)
     who = operator(people.who(by))
+    work = doing.perform(site, who, ACTIONS[action], body, preview=preview)
     try:
-        return asyncio.run(doing.perform(site, who, ACTIONS[action], body, preview=preview))
+        if not _within_a_loop():
+            return asyncio.run(work)
+        with ThreadPoolExecutor(1) as thread:  # whoever runs the command has a loop in this one
+            return thread.submit(asyncio.run, work).result()
     except Unavailable as error:
         fail(error, CANNOT_TELL)
+
+
+def _within_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
