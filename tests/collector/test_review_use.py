@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from caretaker_collector.files.indicators import read_access_log, read_indicators
-from caretaker_collector.review import use
+from caretaker_collector.review import use, use_read
 from caretaker_collector.review.build import build
 from caretaker_collector.review.facts import Facts
 from caretaker_collector.review.inputs import read
@@ -14,6 +14,7 @@ from caretaker_collector.review.sources import sources_of
 from caretaker_collector.review.span import of_month
 from caretaker_rules.model import Device, DeviceClass, ReviewSettings, Room, Share, Term
 from caretaker_rules.ownership import days_owned, owned
+from review_world import ReviewWorld
 from rules_world import london_ms
 from sla_world import IDLE, IN_USE, Bench
 
@@ -207,3 +208,40 @@ def test_each_mistake_in_a_file_of_indicators_is_told_with_its_line(tmp_path: Pa
     assert [fault.subject for fault in found.faults] == [wrong]
     assert found.faults[0].line == len(text.splitlines())
     assert found.days == {}
+
+
+@pytest.mark.slow
+def test_a_recorded_month_adds_up_and_is_what_the_machines_really_did(review_world: ReviewWorld) -> None:
+    """The heat map, the meters' days and the simulator's truth give the same hours in use; seats by the truth too."""
+    pack = review_world.pack("ash")
+    estate = review_world.estate
+    people = {str(device.address) for device in use_read.computers(estate, estate.schools["ash"])}
+    truth_h = sum(
+        day["in_use"] / 3600
+        for device, days in review_world.truth.items()
+        for name, day in days.items()
+        if device in people and name.startswith("2026-09")
+    )
+    hours = pack.facts["use.hours"].value
+
+    async def metered(sources):
+        sums = await sources.store.sums(
+            "device_day",
+            ("in_use_s",),
+            london_ms("2026-09-01 00:00"),
+            london_ms("2026-10-01 00:00"),
+            ("device",),
+            "ash",
+        )
+        return sum(found["in_use_s"] for (device,), found in sums.items() if f"ash/{device}" in people) / 3600
+
+    assert hours == pytest.approx(review_world.asked(metered))
+    assert hours == pytest.approx(truth_h, rel=0.002)
+    tables = {table.name: table for page in pack.pages for section in page.sections for table in section.tables}
+    assert sum(row[4] for row in tables["When used"].rows) == pytest.approx(hours)
+    booked = tables["Booked and used"]
+    assert sum(row[9] + row[10] for row in booked.rows) == pytest.approx(hours)
+    assert pack.facts["use.seats"].value == pytest.approx(
+        sum(row[5] or 0 for row in booked.rows) / sum(row[4] for row in booked.rows), rel=0.01
+    )
+    assert [headline.fact for headline in pack.headlines][-1] == "use.seats"
