@@ -428,6 +428,17 @@ async def test_a_busy_state_file_is_said_and_holds_up_nobody_who_has_signed_in(d
     await come_in(door)
 
 
+async def test_at_its_end_the_desk_says_that_it_does_not_answer(door: Door) -> None:
+    session = await come_in(door)
+    door.accounts.close()
+    for ask in (door.accounts.sign_in(ENGINEER, PASSWORD, HERE), door.accounts.by_header(ENGINEER, HERE)):
+        with pytest.raises(Unavailable):
+            await ask
+    with pytest.raises(Unavailable):
+        door.accounts.viewer(session.cookie)
+    assert not door.accounts.none_yet()
+
+
 def test_what_is_kept_of_a_session_opens_nothing(door: Door) -> None:
     with book.writing(door.db):
         secret, session = sessions.begin(door.db, book.one(door.db, ENGINEER), False, door.accounts._terms, 1)

@@ -139,8 +139,11 @@ class DeskAccounts:
         return None
 
     def none_yet(self) -> bool:
-        """Whether there is no account at all."""
-        return not book.any_yet(self._read)
+        """Whether there is no account at all; False where that cannot be told."""
+        try:
+            return not book.any_yet(self._read)
+        except sqlite3.Error:
+            return False
 
     def sessions(self, cookie: str) -> list[SessionLine]:
         """All sessions of the person who has this cookie, theirs first; [] when it is nobody's."""
@@ -293,5 +296,5 @@ class DeskAccounts:
     async def _written(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._writer, work)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: the collector is ending
             raise Unavailable(f"state file: {error}") from error

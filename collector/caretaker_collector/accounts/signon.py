@@ -17,6 +17,7 @@ from caretaker_collector.accounts import book
 from caretaker_collector.accounts.book import Account
 from caretaker_collector.accounts.passwords import LONGEST, Passwords
 from caretaker_collector.accounts.waits import Waits
+from caretaker_contract.errors import Unavailable
 from caretaker_dashboards.desk.peers import LOOPBACK
 from caretaker_dashboards.desk.ports import Refusal
 from caretaker_dashboards.desk.rates import Buckets, network_of
@@ -109,6 +110,8 @@ class ByPassword:
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except RuntimeError as error:
+            raise Unavailable("the collector is ending") from error
         finally:
             self._waiting -= 1
 
