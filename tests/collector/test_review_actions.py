@@ -132,11 +132,11 @@ async def test_what_was_open_before_the_span_is_carried_over_and_what_came_since
     add(bench, "new", SEPTEMBER, date(2026, 10, 30))
     add(bench, "after the pack was made", OCTOBER + 1, date(2026, 10, 30))
     tables, facts = await page_of(bench)
-    assert [(row[2], row[5], row[6]) for row in tables["Actions carried over"].rows] == [
+    assert [(row[1], row[4], row[5]) for row in tables["Actions carried over"].rows] == [
         ("old and late", "past its day", ""),
         ("old and done within", "done", "fitted"),
     ]
-    assert [(row[2], row[5]) for row in tables["Actions new"].rows] == [("new", "open")]
+    assert [(row[1], row[4]) for row in tables["Actions new"].rows] == [("new", "open")]
     assert [facts[f"actions.{key}"].value for key in ("open", "late", "done", "new")] == [2, 1, 1, 1]
 
 

@@ -168,7 +168,7 @@ async def test_page_views_up_thirty_percent_over_three_months(tmp_path: Path) ->
         sentence.text for sentence in page.sections[-1].sentences
     ]
     assert tables["Learning platform"].rows == [
-        ["Ashfield", "page views", "2026-07", 100, "2026-08", 115, "2026-09", 130, pytest.approx(0.3)]
+        ["page views", "2026-07", 100, "2026-08", 115, "2026-09", 130, pytest.approx(0.3)]
     ]
     await bench.close()
 

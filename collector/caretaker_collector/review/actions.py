@@ -5,6 +5,7 @@ from datetime import date
 
 from caretaker_collector.review import action_book
 from caretaker_collector.review.action_book import RULES, Action
+from caretaker_collector.review.columns import told_apart
 from caretaker_collector.review.facts import Facts
 from caretaker_collector.review.inputs import Inputs
 from caretaker_dashboards.review.pack import Column, Page, Section, Sentence, Table, Unit, Value
@@ -62,17 +63,25 @@ def _actions(inputs: Inputs, facts: Facts) -> Section:
         title="Actions",
         sentences=sentences,
         tables=[
-            _table(
-                "Actions carried over",
-                "Carried over",
-                carried,
-                today,
-                titles,
-                "Nothing was carried over into this span.",
-            ),
-            _table(
-                "Actions new", "New", new, today, titles, f"Nothing new was written down. {ADD.format(school=place)}"
-            ),
+            told_apart(inputs, table)
+            for table in (
+                _table(
+                    "Actions carried over",
+                    "Carried over",
+                    carried,
+                    today,
+                    titles,
+                    "Nothing was carried over into this span.",
+                ),
+                _table(
+                    "Actions new",
+                    "New",
+                    new,
+                    today,
+                    titles,
+                    f"Nothing new was written down. {ADD.format(school=place)}",
+                ),
+            )
         ],
     )
 

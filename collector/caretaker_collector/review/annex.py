@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from caretaker_collector.review.columns import told_apart
 from caretaker_collector.review.facts import Facts, cut_percent
 from caretaker_collector.review.inputs import Inputs, SchoolInputs
 from caretaker_collector.review.sources import Sources
@@ -126,7 +127,7 @@ def _evidence(inputs: Inputs, facts: Facts, held: Sequence[Held]) -> Section:
         note="Measured: by Caretaker. Declared: stated by the school, by a role and on a day. It is evidence, not a "
         "judgement: whether a standard is met is for the school to say.",
     )
-    return Section(title="Evidence", sentences=[said], tables=[table])
+    return Section(title="Evidence", sentences=[said], tables=[told_apart(inputs, table)])
 
 
 def _all(inputs: Inputs, held: Held) -> list[Evidence]:
@@ -161,7 +162,9 @@ def _all(inputs: Inputs, held: Held) -> list[Evidence]:
             held,
             lambda device: _acts(held, device),
             span,
-            'give the school a policy, and let it act: mode = "live"',
+            'give the school a policy that acts: mode = "live"'
+            if not any(_acts(held, device) for device in held.computers)
+            else "the rest is exempt, or no rule selects it: look whether that is meant",
         ),
         _level(held, span),
         _declared("Backup", declared.backup, "backup", ""),
@@ -292,7 +295,7 @@ def _register(inputs: Inputs, facts: Facts, held: Sequence[Held]) -> Section:
             rows.append(
                 [
                     each.school.title,
-                    name,
+                    name.replace("_", " "),
                     len(devices),
                     len(old),
                     sum(old) / len(old) if old else None,
@@ -329,7 +332,7 @@ def _register(inputs: Inputs, facts: Facts, held: Sequence[Held]) -> Section:
         rows=rows,
         empty='No device is in the register: name one with devices = "devices.csv" in estate.toml.',
     )
-    return Section(title="Asset register", sentences=sentences, tables=[table])
+    return Section(title="Asset register", sentences=sentences, tables=[told_apart(inputs, table)])
 
 
 def _systems(inputs: Inputs, facts: Facts, held: Sequence[Held]) -> Section:
@@ -380,4 +383,4 @@ def _systems(inputs: Inputs, facts: Facts, held: Sequence[Held]) -> Section:
         empty="No agent has told its system yet; it does when it connects to the broker.",
         note="As agents told it last. Support of Windows 11 depends on its version and edition.",
     )
-    return Section(title="Operating systems", sentences=sentences, tables=[table])
+    return Section(title="Operating systems", sentences=sentences, tables=[told_apart(inputs, table)])

@@ -67,6 +67,8 @@ async def _compared(inputs: Inputs, facts: Facts) -> Section:
         tables.append(table)
         if one.dots:
             charts.append(_chart(indicator, table))
+    if not charts:
+        tables = tables[:1]  # six times the same reason would not say more
     return Section(
         title="The schools of the network",
         sentences=_said(facts, why, found, ours is not None),

@@ -34,7 +34,7 @@ FIELDS = ("owed_s", "maintained_s", "available_s", "down_s", "unseen_s", "in_use
 NOT_RECORDED: tuple[tuple[str, str], ...] = (
     (
         "Ports of switches: up, speed, errors",
-        "declare nothing; they come with the reading of SNMP, which is not there yet",
+        "nothing to do: they come with the reading of SNMP, which is not there yet",
     ),
     ("The line's traffic and delay", "ask the line's provider; Caretaker tells only when a whole school is silent"),
     ("UPS: load, minutes left, age of its battery", "declare ups_minutes under [schools.declared] in estate.toml"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from caretaker_collector.review import energy_read
+from caretaker_collector.review.columns import told_apart
 from caretaker_collector.review.facts import Facts, cut_percent
 from caretaker_collector.review.inputs import Inputs, SchoolInputs
 from caretaker_collector.review.sources import Sources
@@ -46,8 +47,14 @@ async def sections(inputs: Inputs, facts: Facts) -> list[Section]:
             title="Against the plan of the school year",
             sentences=_said(facts, standings),
             tables=[
-                _table("Targets", "Shares: target, so far, gap and trend", Unit.PERCENT, Unit.POINTS, ratios),
-                _table("Targets of energy", "Energy: target, so far, gap and trend", Unit.KWH, Unit.KWH, totals),
+                told_apart(
+                    inputs,
+                    _table("Targets", "Shares: target, so far, gap and trend", Unit.PERCENT, Unit.POINTS, ratios),
+                ),
+                told_apart(
+                    inputs,
+                    _table("Targets of energy", "Energy: target, so far, gap and trend", Unit.KWH, Unit.KWH, totals),
+                ),
             ],
         )
     ]

@@ -19,8 +19,9 @@ NO_LESSONS = "no lesson or booking is known: give rooms lessons, the school a ti
 NO_ONE_SAW = "Caretaker saw none of the booked lessons"
 FIRST_HOUR, LAST_HOUR = 8, 17
 """Hours of the heat map that are there in any case; more when somebody uses a machine in them."""
+SCHOOL_HOURS = range(8, 16)
 WEEKDAYS = {name: name.capitalize() for name in DAY_NAMES}
-MOST_HOURS = 12
+MOST_HOURS = 4
 _S_PER_H = 3600
 
 
@@ -216,7 +217,44 @@ def _when(inputs: Inputs, facts: Facts, lines: Sequence[Line]) -> Section:
         "in use. The table has every figure.",
     )
     return Section(
-        title="When machines are used", sentences=sentences, charts=[chart] if rows and in_use_s else [], tables=[table]
+        title="When machines are used",
+        sentences=sentences,
+        charts=[chart] if rows and in_use_s else [],
+        tables=[_places(lines, what), table],
+    )
+
+
+def _places(lines: Sequence[Line], what: str) -> Table:
+    """How much each room was used, and when most."""
+    rows: list[list[Value]] = []
+    for line in lines:
+        busiest = _busiest([line])
+        when = "" if busiest is None else f"{WEEKDAYS[DAY_NAMES[busiest[0]]]} {busiest[1]:02}:00"
+        inside = [cell for (weekday, hour), cell in line.cells.items() if weekday < 5 and hour in SCHOOL_HOURS]
+        rows.append(
+            [
+                line.title,
+                line.machines,
+                line.in_use_s / _S_PER_H,
+                _ratio(sum(cell.in_use_s for cell in inside), sum(cell.seen_s for cell in inside)),
+                when or None,
+                busiest[2].share if busiest is not None else None,
+            ]
+        )
+    return Table(
+        name="How much used",
+        title=f"How much each {what} is used",
+        columns=[
+            Column(key="place", title=what.capitalize()),
+            Column(key="machines", title="Machines", unit=Unit.COUNT),
+            Column(key="hours", title="Machine-hours in use", unit=Unit.HOURS, total="sum"),
+            Column(key="school_day", title="Of weekdays 08:00-16:00", unit=Unit.RATIO),
+            Column(key="busiest", title="Busiest hour from"),
+            Column(key="share", title="In use in it", unit=Unit.RATIO),
+        ],
+        rows=rows,
+        empty=_sentence(NO_DAYS),
+        note="Weekdays are all from Monday to Friday, also in holidays.",
     )
 
 
@@ -275,7 +313,7 @@ def _booked_section(facts: Facts, lines: Sequence[Line], found: Sequence[SchoolU
             Column(key="used", title="Of it used by anybody", unit=Unit.HOURS, total="sum"),
             Column(key="seats", title="Seats booked", unit=Unit.COUNT, total="sum"),
             Column(key="seats_used", title="Seats used", unit=Unit.COUNT, total="sum"),
-            Column(key="share", title="Seats used", unit=Unit.RATIO),
+            Column(key="share", title="Share used", unit=Unit.RATIO),
             Column(key="low", title="at least", unit=Unit.RATIO),
             Column(key="high", title="at most", unit=Unit.RATIO),
             Column(key="inside", title="Machine-hours in lessons", unit=Unit.HOURS, total="sum"),

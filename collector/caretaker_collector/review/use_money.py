@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from caretaker_collector.review import use_read
+from caretaker_collector.review.columns import told_apart
 from caretaker_collector.review.facts import Facts
 from caretaker_collector.review.inputs import Inputs
 from caretaker_collector.review.use_read import STAFF_TAG, SchoolUse
@@ -66,7 +67,7 @@ def _pupils(inputs: Inputs, facts: Facts) -> Section:
         empty="There is no school.",
         note=f'Computers are what people sit at, by the asset register; those with the tag "{STAFF_TAG}" are staff\'s.',
     )
-    return Section(title="Pupils per computer", sentences=[sentence], tables=[table])
+    return Section(title="Pupils per computer", sentences=[sentence], tables=[told_apart(inputs, table)])
 
 
 def _cost(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> Section:
@@ -226,7 +227,7 @@ async def _platform(inputs: Inputs, facts: Facts) -> Section:
                 alt="A dot for each indicator of the learning platform: by how much it rose or fell over three months.",
             )
         )
-    return Section(title="Learning platform", sentences=sentences, charts=charts, tables=[table])
+    return Section(title="Learning platform", sentences=sentences, charts=charts, tables=[told_apart(inputs, table)])
 
 
 def _trend_said(facts: Facts, number: int, school: str, name: str, told: Trend) -> Sentence:
