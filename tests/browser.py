@@ -69,10 +69,14 @@ class Window:
         """Problems that this test means to see, as regular expressions of their text."""
         self.allowed += patterns
 
+    def refused(self, status: int) -> None:
+        """This test means to be refused with this status; the browser's console tells of each."""
+        self.allow(rf"^console: Failed to load resource: the server responded with a status of {status}\b")
+
     def goto(self, path: str, status: int = 200) -> None:
         """Open a path of the site, which answers with this status."""
-        if status >= 400:  # the browser's console tells of it, too
-            self.allow(rf"^console: Failed to load resource: the server responded with a status of {status}\b")
+        if status >= 400:
+            self.refused(status)
         answer = self.page.goto(self.base + path)
         assert answer is not None
         assert answer.status == status, f"{path} answers {answer.status}"

@@ -4,15 +4,16 @@
         window = open_window(site.base)
         site.sign_in(window, "meg")          # a manager; "eve" an engineer, "dan" ash's director, "vic" a viewer
 
-School `ash` has room ict1 with machines that obey, a room lib that is nobody's, and a sister school `oak`, whose page
-nobody but its people may see. Machines answer commands in a thread of their own, as agents do.
+School `ash` has room ict1 with machines that obey, a room lib with the relay that wakes them, and a sister school
+`oak`, whose page nobody but its people may see. Machines answer commands in a thread of their own, as agents do.
 """
 
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,26 @@ from typer.testing import CliRunner
 
 from browser import Window
 from caretaker_collector.cli import app
-from caretaker_contract.messages import Cause, Command, Gauges, Outcome, OutcomeReason, PowerState, Step, Verb, encode
+from caretaker_contract.messages import (
+    Cause,
+    Command,
+    Gauges,
+    Hello,
+    Outcome,
+    OutcomeReason,
+    PowerState,
+    Step,
+    Verb,
+    encode,
+)
 from caretaker_contract.signing import key_id, verify
-from caretaker_contract.topics import Kind
+from caretaker_contract.topics import Address, Kind
 from servers import mosquitto
 from worlds import CollectorProcess, Stream, World, collecting, eventually, make_world
 
 PASSWORD = "quiet lamp under seven stairs"
 PEOPLE = {"meg": "manager", "eve": "engineer", "vic": "viewer", "dan": "director"}
+RELAY, MACHINE, MAC = "relay-1", "pc-{:03}", "02:00:00:00:00:{:02x}"
 POLICY = """\
 mode = "live"
 
@@ -81,8 +94,16 @@ class Machines:
         now_ms = int(time.time() * 1000)
         gauges = Gauges(idle_s=idle_s, session=state is PowerState.IN_USE)
         report = stream.report(state, 0, cause, at_ms=now_ms, gauges=gauges)
-        for topic, payload in (stream.hello(now_ms), stream.wire(report)):
+        hello = stream.hello(now_ms) if stream.address.device != RELAY else self._hello_of_relay(stream, now_ms)
+        for topic, payload in (hello, stream.wire(report)):
             self._client.publish(topic, payload, qos=1)
+
+    def _hello_of_relay(self, stream: Stream, now_ms: int) -> tuple[str, bytes]:
+        hello = Hello(
+            device_class="server", room="lib", epoch=stream.epoch, boot=stream.boot, seq=stream.seq,
+            abilities=[Verb.WAKE, Verb.REPLAY, Verb.CANCEL], at_ms=now_ms,
+        )  # fmt: skip
+        return stream.address.topic(Kind.HELLO), encode(hello)
 
     def _on_message(self, client: mqtt.Client, _: Any, message: mqtt.MQTTMessage) -> None:
         key, now_ms = self.world.key.verify_key, int(time.time() * 1000)
@@ -93,12 +114,18 @@ class Machines:
             stream = self.streams[name]
             if command.verb is Verb.CANCEL:
                 return
-            self._answer(stream, command, Step.WARNED)
+            self._answer(stream, command, Step.RECEIVED if command.verb is Verb.WAKE else Step.WARNED)
             if name in self.veto:
                 self._answer(stream, command, Step.VETOED, OutcomeReason.USER_INPUT)
             elif command.verb is Verb.SHUT_DOWN:
                 self._answer(stream, command, Step.DONE)
-                self._say(stream, PowerState.OFF, 0, Cause.RULE)
+                self._say(stream, PowerState.OFF, 0, command.cause)
+            elif command.verb is Verb.WAKE:
+                self._answer(stream, command, Step.DONE)
+                for woken in command.macs:
+                    machine = self.streams[MACHINE.format(int(woken[-2:], 16))]
+                    machine.reboot()
+                    self._say(machine, PowerState.IDLE, 0, Cause.BOOT)
 
     def _answer(self, stream: Stream, command: Command, step: Step, reason: OutcomeReason = OutcomeReason.NONE) -> None:
         stream.seq += 1
@@ -122,7 +149,6 @@ class Site:
     world: World
     collector: CollectorProcess
     machines: Machines
-    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -147,8 +173,9 @@ class Site:
 
 
 def caretaker(world: World, *words: str, stdin: str | None = None) -> tuple[int, str, str]:
-    """A command in this process."""
-    result = CliRunner().invoke(app, [*words, "--config", str(world.config)], input=stdin)
+    """A command in this process, in a thread: some run a loop of their own, and the browser has this one's."""
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(CliRunner().invoke, app, [*words, "--config", str(world.config)], input=stdin).result()
     return result.exit_code, result.stdout, result.stderr + str(result.exception or "")
 
 
@@ -156,10 +183,14 @@ def two_schools(folder: Path, broker_port: int, devices: int = 6, settings: str 
     """`ash` with rooms ict1 and lib, and `oak`; links of rooms are on, and ash's page is for everybody."""
     world = make_world(folder, broker_port, devices=devices, policy=POLICY, tick_s=0.5)
     (folder / "oak.csv").write_text("device,room,class,mac,tags\noak-secret-1,lab,desktop,,\n")
+    machines = [f"{MACHINE.format(number)},ict1,desktop,{MAC.format(number)},\n" for number in range(devices)]
+    (folder / "ash.csv").write_text(f"device,room,class,mac,tags\n{''.join(machines)}{RELAY},lib,server,,\n")
+    world.devices.append(Address("ash", RELAY))
     estate = folder / "estate.toml"
     text = estate.read_text()
     school, _, classes = text.partition("\n[[classes]]")
     laptop = '\n[[classes]]\nname = "laptop"\nwatts_in_use = 30\nwatts_idle = 20\nwatts_asleep = 1\nwatts_off = 0.5\n'
+    laptop += laptop.replace('"laptop"', '"server"') + "always_on = true\n"
     estate.write_text(
         f'{school}\n[[schools.rooms]]\nname = "lib"\ntitle = "Library"\nlessons = []\n'
         '\n[[schools]]\nname = "oak"\ntitle = "Oakley"\ndevices = "oak.csv"\n'
@@ -190,11 +221,13 @@ def desk_site(folder: Path, devices: int = 6, settings: str = "") -> Iterator[Si
         world = two_schools(folder, broker.port, devices, settings)
         make_people(world)
         with collecting(world) as collector:
+            # Before it has subscribed, what machines say reaches nobody: they would say it again.
+            eventually(lambda: "broker" not in (collector.health() or {})["problems"], 20, collector.log)
             machines = Machines(world)
             try:
                 machines.say(PowerState.IDLE, idle_s=60)
                 site = Site(world, collector, machines)
-                site.heard(devices)
+                site.heard(devices + 1)
                 time.sleep(1.1)  # what has come back just now is in doubt: reconnect_wait
                 yield site
             finally:

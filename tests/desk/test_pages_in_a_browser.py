@@ -154,6 +154,6 @@ def test_a_dialog_that_is_open_is_for_everybody_too(
     window.check(f"dialog-{action.lower().replace(' ', '-')}")
     window.page.get_by_label("Reason").fill("refuse")
     window.page.locator("dialog button.do").click()
-    window.allow(r"^console: Failed to load resource: .* 409\b")
+    window.refused(409)
     window.page.locator("dialog .banner").wait_for()
     window.check(f"dialog-{action.lower().replace(' ', '-')}-refused", TWO_LOOKS)
