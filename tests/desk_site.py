@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,7 @@ class Site:
     world: World
     collector: CollectorProcess
     machines: Machines
+    kept: list[Any] = field(default_factory=list)  # cookies of somebody who has signed in
 
     @property
     def base(self) -> str:
