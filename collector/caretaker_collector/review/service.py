@@ -117,18 +117,63 @@ def _availability(inputs: Inputs, facts: Facts) -> Section:
                 + (", and the target as a line." if len(targets) == 1 else "."),
             )
         )
-    return Section(title="Availability", sentences=sentences, charts=charts, tables=[table])
+    levels = _levels(inputs)
+    return Section(
+        title="Availability",
+        sentences=sentences,
+        charts=charts,
+        tables=[levels, table] if len(levels.rows) > 1 else [table],
+    )
 
 
 def _rules(inputs: Inputs, facts: Facts) -> list[Sentence]:
-    """The rule of each percentage, in one line each."""
-    lines = {(each.school.title, part.rule): part for each in inputs.schools for part in each.service.months.parts}
+    """The rule of each percentage, in one line each; of many schools they stand in a table."""
+    if inputs.now.no_service or inputs.where.of_many:
+        return []
     said = []
-    for number, ((school, rule), part) in enumerate(lines.items(), 1):
-        of = f"{school}, {part.title}" if inputs.where.of_many else part.title
-        facts.text(f"service.level.{number}", "service level", of)
-        said.append(facts.say(f"Rule of {{service.level.{number}}}: {rule}.", "note"))
+    for number, part in enumerate(inputs.schools[0].service.months.parts, 1):
+        facts.text(f"service.level.{number}", "service level", part.title)
+        said.append(facts.say(f"Rule of {{service.level.{number}}}: {part.rule}.", "note"))
     return said
+
+
+def _levels(inputs: Inputs) -> Table:
+    """Each school's days under each level, against its target: what the verdict is made of."""
+    return Table(
+        name="Levels",
+        title="Each level against its target",
+        columns=[
+            Column(key="school", title="School"),
+            Column(key="level", title="Level"),
+            Column(key="first", title="From", unit=Unit.DATE),
+            Column(key="last", title="To", unit=Unit.DATE),
+            Column(key="likely", title="Available", unit=Unit.PERCENT),
+            Column(key="low", title="At least", unit=Unit.PERCENT),
+            Column(key="high", title="At most", unit=Unit.PERCENT),
+            Column(key="target", title="Target", unit=Unit.PERCENT),
+            Column(key="verdict", title="Verdict"),
+            *([Column(key="rule", title="Rule")] if inputs.where.of_many else []),
+        ],
+        rows=[
+            [
+                each.school.title,
+                part.title,
+                part.first.isoformat(),
+                part.last.isoformat(),
+                cut_percent(part.availability.devices.likely),
+                cut_percent(part.availability.devices.low),
+                cut_percent(part.availability.devices.high),
+                cut_percent(part.target),
+                part.verdict.value,
+                *([part.rule] if inputs.where.of_many else []),
+            ]
+            for each in inputs.schools
+            for part in each.service.months.parts
+            if not each.service.months.why_not
+        ],
+        empty=_empty(inputs, "no time was owed"),
+        note="Met is said only when all of them are met.",
+    )
 
 
 def _place(line: Line) -> list[Value]:
@@ -166,6 +211,8 @@ def _incidents(inputs: Inputs, facts: Facts) -> Section:
             sentences.append(
                 facts.say(f"{text}; {{incidents.late}} were late." if late else f"{text}.", "bad" if late else "good")
             )
+    elif unseen(inputs):
+        sentences.append(facts.say("Incidents are n/a: Caretaker came later.", "note"))
     else:
         sentences.append(facts.say("No incident was opened.", "good"))
     times = Table(
@@ -376,6 +423,11 @@ def _fault(each: SchoolInputs, fault: Fault) -> list[Value]:
     ]
 
 
+def unseen(inputs: Inputs) -> bool:
+    """Whether Caretaker was at none of the schools before the span ended."""
+    return not any(each.service.months.watched for each in inputs.schools)
+
+
 def _number(value: Value) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
@@ -446,7 +498,7 @@ def _credits(inputs: Inputs, facts: Facts) -> Section:
         ("most_points", "credits in points, if all that nobody saw was down"),
         ("most_percent", "credits in percent, if all that nobody saw was down"),
     ):
-        value = sum(getattr(figure.cost, key) for figure in months) if months else None
+        value = sum(getattr(figure.cost, key) for figure in months) if months and not why else None
         facts.add(
             f"credits.{key}",
             title,
@@ -514,8 +566,10 @@ def _blind(inputs: Inputs, facts: Facts) -> Section:
                 "note",
             )
         )
-    elif all(each.service.watched_ms is None for each in inputs.schools):
-        sentences.append(facts.say("Caretaker has seen nothing yet.", "note"))
+    elif unseen(inputs):
+        sentences.append(facts.say("Caretaker came later: all of it is unknown.", "note"))
+    elif inputs.now.no_service:
+        sentences.append(facts.say("No time was owed that Caretaker could have missed.", "note"))
     else:
         sentences.append(facts.say("Caretaker itself could see in all hours of service.", "good"))
     blind = Table(
@@ -531,7 +585,7 @@ def _blind(inputs: Inputs, facts: Facts) -> Section:
             [*([each.school.title] if inputs.where.of_many else []), begin, end, (end - begin) / _MINUTE_MS]
             for each, (begin, end) in spans
         ],
-        empty="Caretaker could see in all hours of service.",
+        empty="Nothing to show: there is no time of service in which Caretaker was there and could not see.",
         most=MOST_OUTAGES,
     )
     stated = [(each, one) for each in inputs.schools for one in each.service.months.stated]

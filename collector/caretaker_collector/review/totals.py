@@ -43,11 +43,12 @@ def service_command(inputs: Inputs, month: str | None) -> str:
 
 def energy_command(inputs: Inputs, totals: Totals) -> str:
     """What recomputes a figure of energy; of many schools for each of them."""
-    names = " and ".join(each.school.name for each in inputs.schools) if len(inputs.schools) < 4 else "each school"
     last = totals.span.last
     if totals is inputs.now:
         last = max((each.energy.until for each in inputs.schools if each.energy.until), default=last)
-    return f"caretaker savings {names} --from {totals.span.first} --to {last}"
+    if inputs.where.of_many:
+        return f"caretaker savings SCHOOL --from {totals.span.first} --to {last}  (for each school)"
+    return f"caretaker savings {inputs.where.name} --from {totals.span.first} --to {last}"
 
 
 def _service(inputs: Inputs, facts: Facts, totals: Totals, end: str, of: str) -> None:
