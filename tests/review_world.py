@@ -98,6 +98,11 @@ class ReviewWorld:
         """Seconds in each state by "ash/ict1-01" and local day."""
         return dict(json.loads((self.folder / "truth.json").read_text()))
 
+    @property
+    def lived(self) -> dict[str, list[tuple[int, int, str]]]:
+        """What each machine really did: (from, until, state) in UTC ms, by "ash/ict1-01"."""
+        return dict(json.loads((self.folder / "lived.json").read_text()))
+
     def copy(self, folder: Path) -> "ReviewWorld":
         """One of one's own, to write to."""
         shutil.copytree(self.folder, folder)
@@ -247,6 +252,8 @@ async def _play(folder: Path, settings: Any, estate: Estate, policies: dict[str,
         db.close()
         await collector.close()
     (folder / "truth.json").write_text(json.dumps(truth_of(fleet)))
+    lived = {str(address): device.truth.intervals(END_MS) for address, device in fleet.devices.items()}
+    (folder / "lived.json").write_text(json.dumps(lived))
 
 
 def pause_ms(now_ms: int) -> int:

@@ -13,6 +13,7 @@ from caretaker_rules.alert_text import short
 from caretaker_rules.availability import Figure
 from caretaker_rules.clocks import Clock
 from caretaker_rules.incidents import RULES, Action
+from caretaker_rules.intervals import union
 from caretaker_rules.sla_faults import Fault
 
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
@@ -340,6 +341,7 @@ def done(shown: Shown) -> str:
         words = _TOLD.get(entry.action)
         if words is not None and entry.text and entry.by != RULES:
             told.append(words.format(text=entry.text))
+    told += [f"{each.name} became part of it: {short(each)}" for each in shown.merged]
     incident = shown.incident
     if incident.open:
         told.append("still open")
@@ -401,7 +403,7 @@ def _outages(inputs: Inputs, facts: Facts) -> Section:
         ],
         rows=rows,
         empty=_empty(inputs, "no machine was down in the time owed"),
-        note="What belongs to one incident is one line, however many machines it hit.",
+        note="What belongs to one incident is one line. Of service: time in which at least one of its machines was down.",
         most=MOST_OUTAGES,
     )
     return Section(title="Outages", sentences=sentences, tables=[table])
@@ -414,13 +416,19 @@ def _fault(each: SchoolInputs, fault: Fault) -> list[Value]:
     return [
         fault.from_ms,
         fault.until_ms,
-        each.service.months.clock.used_ms(fault.from_ms, fault.until_ms) / 1000,
+        _lasted_ms(each, fault) / 1000,
         fault.down_ms / _MINUTE_MS,
         len(fault.devices),
         where,
         fault.incident or None,
         ": ".join(part for part in (fault.title, cause((*fault.whats, *fault.causes))) if part),
     ]
+
+
+def _lasted_ms(each: SchoolInputs, fault: Fault) -> int:
+    """Time of service in which at least one machine of it was down; what came back and went again is not filled in."""
+    spans = union((outage.from_ms, outage.until_ms) for outage in fault.outages)
+    return sum(each.service.months.clock.used_ms(begin, end) for begin, end in spans)
 
 
 def unseen(inputs: Inputs) -> bool:

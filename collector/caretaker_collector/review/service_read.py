@@ -95,6 +95,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     fix: Clock | None
     log: tuple[Entry, ...]
     causes: tuple[str, ...]  # what the machines that it hit said, by their outages
+    merged: tuple[Incident, ...]  # those that became part of it
 
 
 class Planned(Struct, frozen=True, kw_only=True):
@@ -192,6 +193,7 @@ async def service(sources: Sources, school: School, span: Span) -> Service:
                 fix=clocks.fix(incident, clock, sources.now_ms),
                 log=tuple(incident_book.log_of(sources.db, incident.uid)),
                 causes=() if fault is None else (*fault.whats, *fault.causes),
+                merged=tuple(each for each in found.incidents if each.merged_into == incident.uid),
             )
         )
     watched_ms = watched_since_ms(sources.db)
