@@ -19,6 +19,7 @@ from caretaker_dashboards.review.pack import Pack, Table, Unit
 from caretaker_dashboards.review.words import text
 from caretaker_rules import clocks
 from caretaker_rules.calendar import midnight_ms
+from caretaker_rules.model import DeviceClass
 from caretaker_rules.service_hours import ServiceClock
 from review_world import END_MS, MONTH, START_MS, TICK_S, ReviewWorld
 from rules_world import LONDON
@@ -29,10 +30,16 @@ FIRST, LAST = "2026-09-01", "2026-09-30"
 STATES = ("in_use", "idle", "asleep", "off")
 
 
-@pytest.fixture(scope="module", params=["ash", "oak"])
-def pack(request: pytest.FixtureRequest, review_world: ReviewWorld) -> Pack:
+@pytest.fixture(scope="module")
+def packs(review_world: ReviewWorld) -> dict[str, Pack]:
     """September of each school."""
-    return review_world.pack(request.param)
+    return {name: review_world.pack(name) for name in ("ash", "oak")}
+
+
+@pytest.fixture(params=["ash", "oak"])
+def pack(request: pytest.FixtureRequest, packs: dict[str, Pack]) -> Pack:
+    """That of one of them."""
+    return packs[request.param]
 
 
 def table(pack: Pack, name: str) -> Table:
@@ -53,9 +60,8 @@ def value(pack: Pack, key: str) -> float:
     return found
 
 
-def kwh(world: ReviewWorld, seconds: Mapping[str, float], device_class: str) -> float:
-    """What a machine really used."""
-    known = world.estate.classes[device_class]
+def kwh(seconds: Mapping[str, float], known: DeviceClass) -> float:
+    """What a machine of this class really used."""
     return sum(seconds[state] * getattr(known, f"watts_{state}") for state in STATES) / 3_600_000
 
 
@@ -74,13 +80,13 @@ def test_energy_used_is_that_of_the_truth_within_what_nobody_saw_and_one_percent
     review_world: ReviewWorld, pack: Pack
 ) -> None:
     """Each room too. What nobody saw is in no figure: at most its hours at the watts of a machine in use."""
-    estate, by_room = review_world.estate, dict[str, float]()
+    estate, truth, by_room = review_world.estate, review_world.truth, dict[str, float]()
     titles = {room.name: room.title for room in estate.schools[pack.place].rooms}
     for device in estate.devices.values():
-        if device.school != pack.place or str(device.address) not in review_world.truth:
+        if device.school != pack.place or str(device.address) not in truth:
             continue
-        days = review_world.truth[str(device.address)]
-        used = sum(kwh(review_world, spent, device.device_class) for day, spent in days.items() if day[:7] == MONTH)
+        days, known = truth[str(device.address)], estate.classes[device.device_class]
+        used = sum(kwh(spent, known) for day, spent in days.items() if day[:7] == MONTH)
         by_room[titles[device.room]] = by_room.get(titles[device.room], 0.0) + used
     whole = sum(by_room.values())
     blind_kwh = value(pack, "energy.blind") * 0.09
@@ -94,10 +100,10 @@ def test_energy_used_is_that_of_the_truth_within_what_nobody_saw_and_one_percent
 def test_hours_on_with_nobody_there_are_those_of_the_truth_within_two_percent(
     review_world: ReviewWorld, pack: Pack
 ) -> None:
-    estate, idle_s = review_world.estate, 0.0
+    estate, truth, idle_s = review_world.estate, review_world.truth, 0.0
     for device in estate.devices.values():
         if device.school == pack.place and not estate.classes[device.device_class].always_on:
-            days = review_world.truth[str(device.address)]
+            days = truth[str(device.address)]
             idle_s += sum(spent["idle"] for day, spent in days.items() if day[:7] == MONTH)
     assert value(pack, "awake.idle") == pytest.approx(idle_s / 3600, rel=0.02)
     every = rows(pack, "What keeps machines awake")
@@ -268,13 +274,12 @@ def test_boards_show_the_same_to_the_digit(boards: Influx, pack: Pack) -> None:
     assert sum(row["down"] for row in by_room.values()) == pytest.approx(value(pack, "availability.down"))
 
 
-def test_a_network_is_the_sum_of_its_schools(review_world: ReviewWorld) -> None:
+def test_a_network_is_the_sum_of_its_schools(review_world: ReviewWorld, packs: dict[str, Pack]) -> None:
     network = next(iter(review_world.estate.networks))
     whole = review_world.pack(f"network:{network}")
     members = [name for name, school in review_world.estate.schools.items() if school.network == network]
-    packs = [review_world.pack(name) for name in members]
     for key in ("energy.used", "availability.owed", "availability.down", "incidents.in_time", "ready.lessons"):
-        assert value(whole, key) == pytest.approx(sum(value(each, key) for each in packs)), key
+        assert value(whole, key) == pytest.approx(sum(value(packs[name], key) for name in members)), key
     assert [row["place"] for row in rows(whole, "Availability by school")] == [
         review_world.estate.schools[name].title for name in sorted(members)
     ]
