@@ -58,9 +58,11 @@ class Watched:
         known, self.before = self.before, self.marks()
         return [topic for topic in TOPICS if self.before[topic] != known[topic]]
 
-    async def touch(self, *devices: str, tick: bool = False, looked: tuple[str, ...] = ()) -> None:
+    async def touch(
+        self, *devices: str, tick: bool = False, looked: tuple[str, ...] = (), unfinished: bool = False
+    ) -> None:
         """A batch with reports of these."""
-        batch = Batch(now_ms=1, records=[], tick=tick, position=0)
+        batch = Batch(now_ms=1, records=[], tick=tick, position=0, unfinished=unfinished)
         for text in devices:
             school, _, name = text.partition("/")
             batch.touched[Address(school, name)] = Entry(Tracked(), Numberings())
@@ -155,6 +157,22 @@ async def test_the_more_follow_a_topic_the_less_often_they_are_told(watched: Wat
     assert {len(each) for each in found} == {2}
     for task in tasks:
         task.cancel()
+
+
+async def test_nobody_is_told_while_the_rules_work_through_the_schools_but_not_for_ever(watched: Watched) -> None:
+    found: list[str] = []
+    following = asyncio.create_task(_gather(watched.changes.follow("estate"), found))
+    await asyncio.sleep(0)
+    await watched.touch(tick=True, unfinished=True)
+    await watched.tell(5)
+    assert len(found) == 1
+    await watched.touch()
+    await watched.tell(0)
+    assert len(found) == 2, "they have come through"
+    await watched.touch(tick=True, unfinished=True)
+    await watched.tell(30)
+    assert len(found) == 3, "they seem to stand still"
+    following.cancel()
 
 
 async def test_a_follower_that_goes_away_leaves_nothing_behind(watched: Watched) -> None:

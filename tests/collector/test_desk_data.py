@@ -97,6 +97,8 @@ async def test_a_room_shows_each_machine_as_its_bar_counts_it(lived: DeskWorld) 
     view = await lived.data.room(ALL, "ash", "ict2")
     counted = [machine.shown for machine in view.machines if machine.agent]
     assert {state: counted.count(state) for state in set(counted)} == view.bar
+    [row] = [row for row in (await lived.data.school(ALL, "ash")).rooms if row.name == "ict2"]
+    assert row.bar == view.bar
     assert view.bar[Shown.LOST] == 8
     switch = next(machine for machine in view.machines if machine.name == "ict2-switch")
     assert (switch.agent, switch.shown) == (False, Shown.UNKNOWN)

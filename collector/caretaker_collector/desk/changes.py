@@ -32,6 +32,8 @@ EVERY_S = 2.0
 """A topic has one new mark in this time at most."""
 PER_FOLLOWER_S = 0.05
 """And for each of its followers so much more, so that 200 open pages ask 20 times a second and not 100 times."""
+RULES_S = 10.0
+"""So long followers wait at most for the rules to come through."""
 ESTATE = "estate"
 INCIDENT = "incident"
 
@@ -76,6 +78,8 @@ class Changes:
         self._topics: dict[str, _Topic] = {}
         self._signs: _Signs | None = None
         self._failed = ""
+        self._rules_run = False
+        self._rules_since_s = 0.0
 
     # -- counting --
 
@@ -83,11 +87,9 @@ class Changes:
         """Move on what the batch has touched."""
         devices = self._estate.devices
         rooms: set[tuple[str, str]] = set()
-        addresses = (batch.touched, (decision.device for decision in batch.decisions))
-        for some in addresses:
-            for address in some:
-                device = devices.get(address)
-                rooms.add((address.school, device.room if device is not None else address.device))
+        for address in {*batch.touched, *(decision.device for decision in batch.decisions)}:
+            device = devices.get(address)
+            rooms.add((address.school, device.room if device is not None else address.device))
         for command in batch.commands:
             rooms.add((command.address.school, command.room))
         for school, room in rooms:
@@ -102,6 +104,9 @@ class Changes:
                 self._counts[ESTATE] += 1
         if batch.tick:
             self._beat += 1
+        if batch.unfinished and not self._rules_run:
+            self._rules_since_s = self._monotonic_s()
+        self._rules_run = batch.unfinished
 
     def look(self) -> None:
         """Move on what people and rules have written since the last look. sqlite3.Error: it cannot be read."""
@@ -206,8 +211,13 @@ class Changes:
                 self.tell()
 
     def tell(self) -> None:
-        """Tell those that follow a topic whose mark is new and whose time has come."""
+        """Tell those that follow a topic whose mark is new and whose time has come.
+
+        Not while the rules work through the schools: what pages ask for then waits behind them, and is new again soon.
+        """
         now_s = self._monotonic_s()
+        if self._rules_run and now_s - self._rules_since_s < RULES_S:
+            return
         for name, topic in self._topics.items():
             mark = self._mark(name)
             if mark == topic.mark or now_s - topic.told_s < max(EVERY_S, topic.followers * PER_FOLLOWER_S):

@@ -1,6 +1,7 @@
 """A room on a day: its machines, a strip for each, lessons above, decisions as marks."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
@@ -21,7 +22,6 @@ from caretaker_rules.decisions import Decision, Verdict
 from caretaker_rules.model import Device, School
 from caretaker_rules.roles import Permission, Who
 from caretaker_rules.shown import Shown
-from caretaker_rules.standing import bars
 from caretaker_rules.timetable import Timetable, has_files
 
 HOUR_MS = 3_600_000
@@ -87,7 +87,7 @@ class Rooms:
         here = (await self._incidents.open()).of(school.name)
         here = [pair for pair in here if self._incidents.touches(pair[0], room)]
         timetable, lessons, unknown = await self._lessons(school, room, day)
-        snapshot = sources.collector.decide.snapshot(school.name, now_ms)
+        machines = [self._machines.row(device.address, device, newest, here, now_ms) for device in devices]
         stay_links = sources.collector.settings.http.stay_links
         recorded = any(spell.shown not in _NOTHING_KNOWN for spells in strips.spells.values() for spell in spells)
         return RoomView(
@@ -101,8 +101,8 @@ class Rooms:
             today=day == sources.today(school.name),
             day_from_ms=from_ms,
             day_until_ms=until_ms,
-            bar=dict(bars(snapshot)[1].get(room, {})),
-            machines=[self._machines.row(device.address, device, newest, here, now_ms) for device in devices],
+            bar=Counter(machine.shown for machine in machines if machine.agent),
+            machines=machines,
             strips=[
                 Strip(device=name, spells=strips.spells.get(name, []), marks=marks.get(name, [])) for name in names
             ],

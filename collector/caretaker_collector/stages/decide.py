@@ -17,9 +17,10 @@ from caretaker_rules.model import Device, Estate, Tracked
 from caretaker_rules.policy import Policy
 
 NEVER_HEARD = Tracked()
-SCHOOLS_AT_ONCE = 10
+SCHOOLS_AT_ONCE = 2
 """Schools whose rules run in one batch. All 305 of 100,000 machines at once stop everything else for three seconds, and
-their decisions together take as much memory as all that is known of the machines."""
+their decisions together take as much memory as all that is known of the machines. Two of 328 are some 40 ms, between
+which messages and pages have their turn; a batch by itself costs next to nothing (bench/desk.py)."""
 
 
 class Decide:
