@@ -88,7 +88,8 @@ class ByPassword:
         if wait_s > 0:
             refusal = Refusal(text=f"Too many wrong attempts. Try again in {duration(wait_s)}.", wait_s=int(wait_s) + 1)
             raise Wrong(refusal, "has to wait", account)
-        if self._waiting >= AT_ONCE + MOST_WAITING:
+        # Who has signed in from here before still gets a turn while strangers fill the queue.
+        if self._waiting >= AT_ONCE + MOST_WAITING * (2 if pair in self._known else 1):
             raise Wrong(Refusal(text=BUSY, wait_s=5), "too many at once", account)
         # Charged before it is checked: of a thousand attempts at once, no more are checked than one after the other.
         waits.charge(counted, now_s)
