@@ -139,7 +139,9 @@ def _columns(data: _Data, series: list[_Series], names: list[str], width: float)
     right = min(1.35, max(width_of(one.title[:60]) for one in series) + 0.14) if named else 0.1
     canvas = Canvas(width, height)
     low, high = data.bounds()
-    lowest = min([0.0, *(value for one in series for value in one.known)])
+    lowest = min(
+        [0.0, *(value for one in series for value in one.known), *(least for least in low if least is not None)]
+    )
     scale = steps(lowest, _top(data, series, len(names)) or 1)
     room = height - bottom - top
 
@@ -221,7 +223,9 @@ def _lying(data: _Data, series: list[_Series], names: list[str], width: float) -
     canvas = Canvas(width, top + shown * line + 0.06)
     low, high = data.bounds()
     highest = _top(data, series, shown) or 1
-    lowest = min([0.0, *(value for one in series for value in one.known)])
+    lowest = min(
+        [0.0, *(value for one in series for value in one.known), *(least for least in low if least is not None)]
+    )
     room = width - left - right
 
     def x_of(value: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from caretaker_dashboards.review import charts, words
+from caretaker_dashboards.review import charts, layout, words
 from caretaker_dashboards.review.pack import Chart, Column, Headline, Pack, Page, Section, Table, Unit, Value
 
 PRINT_MOST = 250
@@ -126,17 +126,19 @@ def _headline(pack: Pack, number: int, line: Headline, page_titles: dict[str, st
     fact = pack.facts[line.fact]
     shape, verdict = words.verdict(line)
     before = ("Last month", "Same month last year") if _is_month(pack) else ("Time before", "Same time last year")
-    against = []
+    against, reasons = [], []
     for name, key in (("Target", line.target), (before[0], line.last_month), (before[1], line.last_year)):
         other = pack.facts[key] if key is not None else None
         if other is None:
-            against.append((name, "none set" if name == "Target" else words.NONE, ""))
-        else:
-            against.append((name, words.figure(other, pack.zone), other.why_not if other.value is None else ""))
-    span = words.span(fact, pack.zone)
+            against.append((name, "none set" if name == "Target" else words.NONE))
+            continue
+        against.append((name, words.figure(other, pack.zone)))
+        if other.value is None and other.why_not and other.why_not != fact.why_not:
+            reasons.append(words.clean(other.why_not))
+    span, fact_title = words.span(fact, pack.zone), words.clean(fact.title)
     return {
         "id": f"headline-{number}",
-        "title": words.clean(fact.title),
+        "title": fact_title[:1].upper() + fact_title[1:],
         "value": words.figure(fact, pack.zone),
         "span": span or (words.clean(fact.why_not) if fact.value is None else ""),
         "sentence": words.parts(line.sentence, pack.facts, pack.zone),
@@ -146,6 +148,7 @@ def _headline(pack: Pack, number: int, line: Headline, page_titles: dict[str, st
         "shape": shape,
         "verdict_class": line.verdict.replace(" ", "-"),
         "against": against,
+        "reasons": "; ".join(dict.fromkeys(reasons)),
     }
 
 
@@ -164,8 +167,18 @@ def _section(pack: Pack, section: Section, by_name: dict[str, Table]) -> dict[st
             _chart(chart, by_name[chart.table], pack.zone, half=halves > 1 and charts.can_be_narrow(chart))
             for chart in shown
         ],
-        "tables": [_table(table, pack.zone) for table in section.tables],
+        "tables": [_table(table, pack.zone) for table in section.tables if table.rows],
+        "empties": _empties(section),
     }
+
+
+def _empties(section: Section) -> list[dict[str, str]]:
+    """What tables without rows say; those that say the same say it once."""
+    found: dict[str, list[str]] = {}
+    for table in section.tables:
+        if not table.rows:
+            found.setdefault(words.clean(table.empty) or "There are none.", []).append(words.clean(table.title))
+    return [{"titles": "; ".join(titles), "text": text} for text, titles in found.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,24 +251,30 @@ def _table(table: Table, zone: str) -> dict[str, Any]:
     foot = [cells[at][shown] if value is not None else "" for at, value in enumerate(totals)]
     if any(foot) and not foot[0]:
         foot[0] = "Total" if shown == len(table.rows) else f"Total of {len(table.rows):,}"
+    heads = [words.heading(words.clean(column.title), column.unit) for column in table.columns]
+    fitted = layout.fitted([column.unit for column in table.columns], heads, cells)
     more = ""
     if shown < len(table.rows):
         more = f"{shown} of {len(table.rows):,} rows are shown; the spreadsheet has all {len(table.rows):,} rows."
+    beside = [at for at in range(len(table.columns)) if at not in fitted.below]
     return {
         "id": "table-" + "".join(letter if letter.isalnum() else "-" for letter in table.name.casefold()),
         "title": words.clean(table.title),
         "heads": [
             {
-                "title": words.heading(words.clean(column.title), column.unit),
+                "title": head,
                 "numeric": words.numeric(column.unit),
-                "whole": column.unit in (Unit.MOMENT, Unit.DATE, Unit.MARK),
+                "whole": column.unit in (Unit.MOMENT, Unit.DATE, Unit.MARK) and not fitted.percents,
             }
-            for column in table.columns
+            for head, column in ((heads[at], table.columns[at]) for at in beside)
         ],
-        "rows": rows,
-        "totals": [_Cell(text) for text in foot] if any(foot) else [],
-        "few": f" few{len(table.columns)}" if len(table.columns) in (2, 3) else "",
+        "below": [
+            [(heads[at], row[at].text) for at in fitted.below if row[at].text not in ("", words.NONE)] for row in rows
+        ],
+        "rows": [[row[at] for at in beside] for row in rows],
+        "totals": [_Cell(foot[at]) for at in beside] if any(foot) else [],
+        "layout": fitted.name,
+        "widths": fitted.percents,
         "more": more,
         "note": words.clean(table.note),
-        "empty": words.clean(table.empty) or "There are none.",
     }

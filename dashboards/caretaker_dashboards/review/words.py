@@ -170,18 +170,22 @@ def figure(fact: Fact, zone: str = "UTC") -> str:
     return text(fact.unit, fact.value, zone=zone, places=digits(fact.unit, [fact.value, fact.low, fact.high]))
 
 
-def fact_text(fact: Fact, zone: str = "UTC") -> str:
-    """A fact in a sentence: "99.62 % (99.41 to 99.70)", or "n/a (no service hours)"."""
-    within = span(fact, zone) or (fact.why_not if fact.value is None else "")
+def fact_text(fact: Fact, zone: str = "UTC", *, why: bool = True) -> str:
+    """A fact in a sentence: "99.62 % (99.41 to 99.70)", or "n/a (no service hours)" where `why` is asked for."""
+    within = span(fact, zone) or (clean(fact.why_not) if fact.value is None and why else "")
     return f"{figure(fact, zone)} ({within})" if within else figure(fact, zone)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a sentence: `fact` is the key of the figure that it is, "" for the words between."""
+    """A piece of a sentence: `fact` is the key of the fact that it is, "" for the words between.
+
+    `figure`: the fact is a figure, and no text: it stands out.
+    """
 
     text: str
     fact: str = ""
+    figure: bool = False
 
 
 def parts(sentence: Sentence, facts: dict[str, Fact], zone: str = "UTC") -> list[Part]:
@@ -190,6 +194,7 @@ def parts(sentence: Sentence, facts: dict[str, Fact], zone: str = "UTC") -> list
     Braces are taken literally, not as Python's format language: a name with braces in it must not reach into anything.
     """
     found: list[Part] = []
+    reasons: set[str] = set()  # each is given once
     rest = sentence.text
     while rest:
         before, opened, after = rest.partition("{")
@@ -198,7 +203,15 @@ def parts(sentence: Sentence, facts: dict[str, Fact], zone: str = "UTC") -> list
             found.append(Part(clean(before + opened)))
             rest = after
             continue
-        found.extend([Part(clean(before)), Part(fact_text(facts[key], zone), key)])
+        fact = facts[key]
+        found.extend(
+            [
+                Part(clean(before)),
+                Part(fact_text(fact, zone, why=fact.why_not not in reasons), key, fact.unit not in TEXTS),
+            ]
+        )
+        if fact.value is None:
+            reasons.add(fact.why_not)
         rest = tail
     return [part for part in found if part.text]
 
