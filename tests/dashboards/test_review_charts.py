@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from caretaker_dashboards.review import charts
+from caretaker_dashboards.review import charts, words
 from caretaker_dashboards.review.canvas import SHADES, Canvas, fit, steps, width_of
 from caretaker_dashboards.review.pack import Chart, Column, Pack, Table, Unit, Value
 from review_packs import HOSTILE, PACKS
@@ -143,10 +143,22 @@ def test_the_same_chart_is_the_same_bytes() -> None:
     assert b"<dc:date>" not in b"".join(one)
 
 
+@pytest.mark.parametrize("kind", ["bars", "lines", "dots"])
+def test_figures_on_a_drawing_are_those_of_its_table_or_of_its_scale(kind: str) -> None:
+    values = [1234.5, 880.25, 401.0]
+    made = table([["a", values[0]], ["b", values[1]], ["c", values[2]]], Unit.KWH)
+    (drawing,) = charts.draw(chart(kind), made)
+    written = {text.get_text() for text in drawing.canvas.figure.axes[0].texts} - {"a", "b", "c"}
+    labels = {words.text(Unit.KWH, value, places=0) for value in values}
+    bare = {words.text(Unit.KWH, value, places=0, bare=True) for value in values}
+    assert labels <= written or bare <= written
+    assert all(float(text.split()[0].replace(",", "")) % 50 == 0 for text in written - labels - bare)
+
+
 def test_a_drawing_refers_to_nothing_outside_and_runs_nothing() -> None:
     for drawing in drawings(PACKS["hostile"](), narrow=False):
         svg = drawing.svg().decode()
-        assert "<script" not in svg and "onerror=" not in svg and "<image" not in svg
+        assert "<script" not in svg and "<img" not in svg and "<image" not in svg and "<!--" not in svg
         assert 'href="http' not in svg
 
 

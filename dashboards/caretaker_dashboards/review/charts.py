@@ -25,6 +25,7 @@ _UNDER = 0.46  # inches of a panel of lines that are above and below its scale: 
 _LINE = 0.19  # inches from one line of text to the next
 _GAP = 0.08
 _EDGE = 0.03  # so that no letter touches the border of a drawing
+_STEPS = 20  # shades of a heat: a difference of less is not seen
 _PALE, _DEEP = (0xEE, 0xF2, 0xF7), (0x12, 0x2B, 0x63)  # a heat's lightest and darkest
 
 
@@ -506,23 +507,23 @@ def _heat_sheet(
     tall = 0.2 + cell_h * len(down) + 0.27
     lines = -(-len(part) // many)
     canvas = Canvas(width, tall * lines + 0.2)
+    places, colours = [], []
     for number, split in enumerate(part):
         x0, y0 = left + (number % many) * (panel + 0.12), (number // many) * tall
         if split:
             canvas.text(x0, y0 + 0.1, fit(split, panel, bold=True), bold=True)
-        places, colours = [], []
         for row, y_name in enumerate(down):
             for at, x_name in enumerate(across):
                 used = values[split].get((x_name, y_name))
                 if used is not None:
                     places.append((x0 + at * cell_w, y0 + 0.2 + row * cell_h))
                     colours.append(_shade(used / full))
-        canvas.boxes(places, cell_w - 0.012, cell_h - 0.012, colours)
         if number % many == 0 and any(down):
             for row, y_name in enumerate(down):
                 y = y0 + 0.2 + cell_h * (row + 0.5)
                 canvas.text(left - 0.05, y, fit(y_name, left - 0.05, 6), size=6, colour=SOFT, across="right")
         _hours(canvas, across, x0, y0 + 0.2 + cell_h * len(down) + 0.08, cell_w)
+    canvas.boxes(places, cell_w - 0.012, cell_h - 0.012, colours)
     _key(canvas, one, full, left, canvas.height - 0.1)
     return canvas
 
@@ -545,11 +546,11 @@ def _key(canvas: Canvas, one: _Series, full: float, x: float, y: float) -> None:
     x += width_of(low) + 0.06
     for number in range(5):
         canvas.box(x + number * 0.2, y - 0.045, 0.19, 0.09, _shade(number / 4))
-    canvas.text(x + 1.05, y, f"{high}    blank: not known", colour=SOFT)
+    canvas.text(x + 1.05, y, f"{high} · blank: not known", colour=SOFT)
 
 
 def _shade(share: float) -> str:
-    share = min(max(share, 0.0), 1.0)
+    share = round(min(max(share, 0.0), 1.0) * _STEPS) / _STEPS
     mixed = (round(pale + (deep - pale) * share) for pale, deep in zip(_PALE, _DEEP, strict=True))
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
