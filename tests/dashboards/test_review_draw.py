@@ -1,5 +1,6 @@
 """A pack into its files, in this process or in workers; one pack that goes wrong takes nothing else with it."""
 
+import multiprocessing
 from pathlib import Path
 
 import msgspec
@@ -57,15 +58,27 @@ def test_workers_draw_many_packs_and_one_that_goes_wrong_takes_nothing_with_it(t
     pages = [Page(key="use", title="Use", question="?", sections=[Section(title="S", charts=[chart])])]
     bad = msgspec.structs.replace(good, place="bad", pages=pages)
     with Press(2) as press:
-        failed = press.submit(bad, tmp_path)
-        files = list(press.draw_all([msgspec.structs.replace(good, place=place) for place in ("a", "b")], tmp_path))
-        with pytest.raises(KeyError, match="no such table"):
-            failed.result()
+        packs = [bad, *(msgspec.structs.replace(good, place=place) for place in ("a", "b"))]
+        wrong, *right = press.draw_all(packs, tmp_path)
+    assert isinstance(wrong.error, KeyError) and wrong.files == {} and wrong.pack == bad
+    files = [one.files for one in right]
     assert sorted(names(tmp_path)) == sorted(
         f"{place}-2026-09.{kind}" for place in ("a", "b") for kind in ("html", "pdf", "xlsx")
     )
     assert [sorted(made) for made in files] == [["html", "pdf", "xlsx"]] * 2
     assert files[0]["pdf"].read_bytes() == files[1]["pdf"].read_bytes(), "the same pack is the same bytes in any worker"
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_replaced_and_only_its_own_pack_is_missing(tmp_path: Path) -> None:
+    good = msgspec.structs.replace(full(), pages=[])
+    with Press(1) as press:
+        press.submit(good, tmp_path, ["html"]).result()
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+        worker.join()
+        drawn = list(press.draw_all([good, good], tmp_path, ["html"]))
+    assert [one.error for one in drawn] == [None, None]
 
 
 @pytest.mark.slow
