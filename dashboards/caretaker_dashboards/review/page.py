@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
+from msgspec import structs
 
 from caretaker_dashboards.review import charts, layout, words
 from caretaker_dashboards.review.pack import Chart, Column, Headline, Pack, Page, Section, Table, Unit, Value
@@ -95,9 +96,10 @@ def _is_month(pack: Pack) -> bool:
 
 
 def _page(pack: Pack, page: Page, by_name: dict[str, Table]) -> dict[str, Any]:
-    sections = [_section(pack, section, by_name) for section in page.sections]
+    listed = list(page.sections)
     if page.key == "made":
-        sections.append(_section(pack, Section(title="Editions", tables=[editions(pack)]), by_name))
+        listed.append(Section(title="Editions of this pack", tables=[editions(pack)]))
+    sections = [_section(pack, page, number, section, by_name) for number, section in enumerate(listed, 1)]
     return {
         "id": f"page-{page.key}",
         "front": page.key == "front",
@@ -152,12 +154,14 @@ def _headline(pack: Pack, number: int, line: Headline, page_titles: dict[str, st
     }
 
 
-def _section(pack: Pack, section: Section, by_name: dict[str, Table]) -> dict[str, Any]:
+def _section(pack: Pack, page: Page, number: int, section: Section, by_name: dict[str, Table]) -> dict[str, Any]:
     # A table that is empty says so itself, below.
     empty = {table.name for table in section.tables if not table.rows}
     shown = [chart for chart in section.charts if chart.table not in empty]
     halves = sum(charts.can_be_narrow(chart) for chart in shown)
+    alone = not shown and len(section.tables) == 1
     return {
+        "id": f"part-{page.key}-{number}",
         "title": words.clean(section.title),
         "sentences": [
             {"tone": sentence.tone, "parts": words.parts(sentence, pack.facts, pack.zone)}
@@ -167,7 +171,15 @@ def _section(pack: Pack, section: Section, by_name: dict[str, Table]) -> dict[st
             _chart(chart, by_name[chart.table], pack.zone, half=halves > 1 and charts.can_be_narrow(chart))
             for chart in shown
         ],
-        "tables": [_table(table, pack.zone) for table in section.tables if table.rows],
+        "tables": [
+            # Where a table is all of its section and has its title, the heading names it.
+            {
+                **_table(_without_own_name(table, pack.title), pack.zone),
+                "named": not alone or table.title != section.title,
+            }
+            for table in section.tables
+            if table.rows
+        ],
         "empties": _empties(section),
     }
 
@@ -235,6 +247,13 @@ def total(table: Table, at: int) -> Value:
     """The total of a column: the sum of its known values; None: the column has no total, or no value is known."""
     known = [row[at] for row in table.rows if isinstance(row[at], int | float) and not isinstance(row[at], bool)]
     return sum(known) if table.columns[at].total == "sum" and known else None  # type: ignore[arg-type]
+
+
+def _without_own_name(table: Table, place: str) -> Table:
+    """The table without a first column that says in each row whose pack it is; the spreadsheet has it."""
+    if len(table.columns) < 3 or {row[0] for row in table.rows} != {place} or table.columns[0].total:
+        return table
+    return structs.replace(table, columns=table.columns[1:], rows=[row[1:] for row in table.rows])
 
 
 def _table(table: Table, zone: str) -> dict[str, Any]:
