@@ -109,6 +109,11 @@ def withdraw(db: sqlite3.Connection, order: int) -> bool:
     return bool(db.execute(query, (order,)).rowcount)
 
 
+def forget(db: sqlite3.Connection, order: int) -> None:
+    """Take away what was only looked at: it is on record nowhere."""
+    db.execute("DELETE FROM orders WHERE id = ? AND dry_run", (order,))
+
+
 def answer(db: sqlite3.Connection, order: int) -> Found | None:
     """What the collector made of it; None while it has not."""
     row = db.execute("SELECT answer FROM orders WHERE id = ?", (order,)).fetchone()

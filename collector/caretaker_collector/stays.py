@@ -11,7 +11,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from caretaker_collector import audit
 from caretaker_rules.model import Hold
+from caretaker_rules.roles import Via
 
 REASON: Final = "still here"
 BY_LINK: Final = "somebody with the link of {place}"
@@ -50,6 +52,15 @@ def asked(key: str, hold: Hold, by: str, now_ms: int) -> Write:
     )
 
 
+def noted(hold: Hold, by: str, via: Via, now_ms: int) -> Write:
+    """The statement that writes it into the audit log, right behind the one that writes the hold down, if that did."""
+    return (
+        "INSERT INTO audit (at_ms, who, via, what, school, place, text, outcome, link) "
+        "SELECT ?, ?, ?, ?, ?, ?, ?, ?, '/records/' || last_insert_rowid() WHERE changes() > 0",
+        (now_ms, by, via, hold.kind, hold.school, f"{hold.school}/{hold.room}", hold.reason, audit.DONE),
+    )
+
+
 def hold_of_room(school: str, room: str, from_ms: int, until_ms: int) -> Hold:
     """The hold that somebody in a room asks for; it has no number before it is written."""
     return Hold(
@@ -62,6 +73,12 @@ def known_link(db: sqlite3.Connection, school: str, room: str) -> str | None:
     query = "SELECT token FROM stay_links WHERE school = ? AND room = ? AND revoked_ms IS NULL"
     row = db.execute(query, (school, room)).fetchone()
     return str(row[0]) if row else None
+
+
+def has_link(db: sqlite3.Connection, school: str, room: str) -> bool:
+    """Whether the room has a link that works."""
+    query = "SELECT 1 FROM stay_links WHERE school = ? AND room = ? AND revoked_ms IS NULL"
+    return db.execute(query, (school, room)).fetchone() is not None
 
 
 def link_of(db: sqlite3.Connection, school: str, room: str, now_ms: int) -> str:
@@ -103,7 +120,9 @@ def ask_by_link(db: sqlite3.Connection, token: str, stay_ms: int, now_ms: int) -
         if until_ms >= now_ms + stay_ms or _asked_since(db, school, room, now_ms):
             return Kept(school=school, room=room, until_ms=until_ms, new=False)
         hold = hold_of_room(school, room, now_ms, now_ms + stay_ms)
-        db.execute(*asked(f"link|{school}|{room}|{now_ms}", hold, BY_LINK.format(place=f"{school}/{room}"), now_ms))
+        by = BY_LINK.format(place=f"{school}/{room}")
+        db.execute(*asked(f"link|{school}|{room}|{now_ms}", hold, by, now_ms))
+        db.execute(*noted(hold, by, "link", now_ms))
         return Kept(school=school, room=room, until_ms=hold.until_ms, new=True)
     finally:
         db.execute("COMMIT")

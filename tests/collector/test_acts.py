@@ -259,6 +259,7 @@ async def test_without_a_collector_an_order_is_withdrawn_and_said_to_be(desk: De
     await desk.preview("sleep", "ash")
     assert [one.id for one in order_book.listed(desk.db)] == [1], "what was only looked at is no order"
     assert order_book.listed(desk.db, "oak") == [] and len(desk.log()) == 2
+    assert desk.db.execute("SELECT count(*) FROM orders").fetchone() == (1,)
 
 
 async def test_a_room_gets_a_link_and_loses_it_again(desk: Desk) -> None:

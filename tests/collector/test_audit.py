@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from caretaker_collector import audit, state
+from caretaker_collector import audit, state, stays
 from caretaker_collector.cli import app
 from caretaker_contract.clock import CLOCK_VARIABLE, Clock
 from caretaker_contract.errors import ConfigError
@@ -91,3 +91,35 @@ def test_the_log_is_paged_by_number_and_bounded_by_school(tmp_path: Path) -> Non
 async def test_a_command_can_be_run_from_within_a_loop(world: World) -> None:
     """As tests in a browser do, and whoever calls `caretaker` as a library."""
     assert run(world, "incident", "open", "ash/ict1", "--reason", "the projector stays dark").exit_code == 0
+
+
+def test_a_hold_by_a_rooms_link_or_at_a_machine_stands_in_the_log_once(tmp_path: Path) -> None:
+    """A request that is read twice is one hold and one line; nothing of who it was is kept."""
+    db = state.open_state(tmp_path / "state.db")
+    stays.ask_by_link(db, stays.link_of(db, "ash", "ict1", NOW_MS), HOUR_MS, NOW_MS)
+    hold = stays.hold_of_room("ash", "ict2", NOW_MS, NOW_MS + HOUR_MS)
+    for _ in range(2):
+        for write in (
+            stays.asked("report|1", hold, "somebody at ash/pc-1", NOW_MS),
+            stays.noted(hold, "somebody at ash/pc-1", "agent", NOW_MS),
+        ):
+            db.execute(*write)
+    assert [(line.who, line.via, line.what, line.place, line.link) for line in audit.listed(db)] == [
+        ("somebody at ash/pc-1", "agent", "hold", "ash/ict2", "/records/2"),
+        ("somebody with the link of ash/ict1", "link", "hold", "ash/ict1", "/records/1"),
+    ]
+
+
+def test_tokens_and_links_that_are_made_and_ended_stand_in_the_log(world: World) -> None:
+    """By name; never their text."""
+    token = run(world, "token", "new", "ops", "--scope", "operate").stdout.strip()
+    run(world, "token", "end", "ops")
+    for _ in range(2):
+        link = run(world, "stay-link", "ash/ict1").stdout.strip().rpartition("/")[2]
+    assert run(world, "stay-link", "ash/ict1", "--revoke").exit_code == 0
+    text = run(world, "audit", "--json").stdout
+    lines = [(line["what"], line["place"]) for line in json.loads(text)["audit"]]
+    assert lines[:4] == [
+        ("revoke_stay_link", "ash/ict1"), ("stay_link", "ash/ict1"), ("end token", "ops"), ("make token", "ops"),
+    ]  # fmt: skip
+    assert token not in text and link not in text

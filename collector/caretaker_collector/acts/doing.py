@@ -193,13 +193,13 @@ async def _answer(site: Site, waits: Waits) -> Found | None:
             order_book.withdraw(db, waits.order)
             raise
         withdrawn = await asyncio.to_thread(order_book.withdraw, db, waits.order)
-        if found is not None or withdrawn:
-            return found
-        found = await _poll(db, waits.order, site.wait_s)  # it was taken at the last moment: the answer is on its way
-        if found is None:
-            raise Unavailable(
-                f"order {waits.order} was taken, and no answer came; `caretaker why` shows what was decided"
-            )
+        if found is None and not withdrawn:  # it was taken at the last moment: the answer is on its way
+            found = await _poll(db, waits.order, site.wait_s)
+            if found is None:
+                raise Unavailable(
+                    f"order {waits.order} was taken, and no answer came; `caretaker why` shows what was decided"
+                )
+        await asyncio.to_thread(order_book.forget, db, waits.order)
         return found
     finally:
         db.close()

@@ -77,7 +77,7 @@ def _link(ctx: Ctx, body: ReasonBody) -> Done:
 
 def _has_link(ctx: Ctx) -> bool:
     assert ctx.scope.room is not None
-    return stays.known_link(ctx.db, ctx.scope.school, ctx.scope.room) is not None
+    return stays.has_link(ctx.db, ctx.scope.school, ctx.scope.room)
 
 
 def _link_preview(ctx: Ctx, body: ReasonBody) -> Done:

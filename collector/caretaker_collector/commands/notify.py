@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from caretaker_collector import state
+from caretaker_collector import audit, state
 from caretaker_collector.api import tokens
 from caretaker_collector.commands.base import (
     FINDING,
@@ -35,7 +35,7 @@ from caretaker_contract.errors import ConfigError, Rejected, Unavailable
 from caretaker_rules.alert_settings import AlertsFile
 from caretaker_rules.alerting import Telling
 from caretaker_rules.ports import Notifier
-from caretaker_rules.roles import Scope
+from caretaker_rules.roles import Scope, operator
 
 notify_app = typer.Typer(help="How people are told: try it, see what waits, send again.", no_args_is_help=True)
 token_app = typer.Typer(help="Tokens for the HTTP API.", no_args_is_help=True)
@@ -239,6 +239,8 @@ def token_new(
     db = _state(settings)
     now_ms = collector_now(db)
     typer.echo(tokens.new(db, name, scope, school, days, now_ms))
+    text = f"scope {scope}, {days} d"
+    audit.append(db, operator("operator"), "make token", now_ms, school=school or "", place=name, text=text)
     until = datetime.fromtimestamp((now_ms + days * tokens.DAY_MS) / 1000, UTC).strftime("%d %b %Y")
     where = f"school {school}" if school else "all schools"
     say(
@@ -270,7 +272,9 @@ def token_end(name: str, config: Config = None) -> None:
     """From now on this token is worth nothing."""
     _, settings = settings_of(config)
     db = _state(settings)
-    tokens.end(db, name, collector_now(db))
+    now_ms = collector_now(db)
+    tokens.end(db, name, now_ms)
+    audit.append(db, operator("operator"), "end token", now_ms, place=name)
     typer.echo(f"token {name}: ended")
 
 

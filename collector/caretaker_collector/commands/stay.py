@@ -8,7 +8,9 @@ import segno
 import typer
 
 from caretaker_collector import people, state, stays
+from caretaker_collector.acts.base import NO_REASON, ReasonBody
 from caretaker_collector.api.stay_pages import stay_words
+from caretaker_collector.commands import acting
 from caretaker_collector.commands.base import FINDING, Config, Json, as_json, collector_now, say, settings_of
 from caretaker_collector.planned import write
 from caretaker_collector.settings import load_estate
@@ -55,10 +57,13 @@ def stay_link(
     folder.mkdir(parents=True, exist_ok=True)
     db = state.open_state(folder / "state.db")
     now_ms = collector_now(db)
+    body = ReasonBody(place=where, reason=NO_REASON)
     if revoke:
-        done = stays.revoke(db, school, room, now_ms)
-        typer.echo(f"the link of {where} no longer works" if done else f"{where} has no link")
-        raise typer.Exit(0 if done else FINDING)
+        answered = acting.do(config, "revoke_stay_link", body, "operator").answered
+        typer.echo(answered.lines[0])
+        raise typer.Exit(0 if answered.ok else FINDING)
+    if not stays.has_link(db, school, room):
+        acting.do(config, "stay_link", body, "operator")
     http = settings.http
     address = (base_url or f"http://{http.host}:{http.port}").rstrip("/")
     link = f"{address}/stay/{stays.link_of(db, school, room, now_ms)}"

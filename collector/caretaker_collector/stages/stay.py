@@ -47,7 +47,9 @@ class Stay:
         if kept_ms >= min(hold.until_ms, batch.now_ms + ENOUGH_MS):
             return
         key = f"report|{item.address}|{report.epoch}|{report.boot}|{report.seq}"
-        batch.writes.append(stays.asked(key, hold, stays.AT_MACHINE.format(place=item.address), batch.now_ms))
+        by = stays.AT_MACHINE.format(place=item.address)
+        batch.writes.append(stays.asked(key, hold, by, batch.now_ms))
+        batch.writes.append(stays.noted(hold, by, "agent", batch.now_ms))
         self._ledger.coming.append(hold)
         batch.people = True
 
