@@ -35,7 +35,7 @@ class Line(Struct, frozen=True, kw_only=True):
     seen_s: int
     cells: Mapping[tuple[int, int], Cell]
     booked: Mapping[Whose, Booked]
-    shared: bool
+    shared: Mapping[Whose, Booked]  # of rooms that are shared; none: no room is
 
     @property
     def all_booked(self) -> Booked:
@@ -67,19 +67,26 @@ def _line(room: RoomUse) -> Line:
         seen_s=room.seen_s,
         cells=room.cells,
         booked=room.booked,
-        shared=bool(room.room is not None and room.room.shared) or any(whose != "host" for whose in room.booked),
+        shared=room.booked if _is_shared(room) else {},
     )
+
+
+def _is_shared(room: RoomUse) -> bool:
+    return bool(room.room is not None and room.room.shared) or any(whose != "host" for whose in room.booked)
 
 
 def _school(school: SchoolUse) -> Line:
     cells: dict[tuple[int, int], Cell] = {}
     booked: dict[Whose, Booked] = {}
+    shared: dict[Whose, Booked] = {}
     for room in school.rooms:
         for key, cell in room.cells.items():
             known = cells.get(key, Cell())
             cells[key] = Cell(known.in_use_s + cell.in_use_s, known.seen_s + cell.seen_s)
         for whose, each in room.booked.items():
             booked[whose] = booked.get(whose, Booked()) + each
+            if _is_shared(room):
+                shared[whose] = shared.get(whose, Booked()) + each
     return Line(
         name=school.school.name,
         title=school.school.title,
@@ -88,7 +95,7 @@ def _school(school: SchoolUse) -> Line:
         seen_s=school.seen_s,
         cells=cells,
         booked=booked,
-        shared=any(_line(room).shared for room in school.rooms),
+        shared=shared,
     )
 
 
@@ -381,9 +388,9 @@ def _shares(facts: Facts, lines: Sequence[Line]) -> Section:
     shared = [line for line in lines if line.shared]
     rows: list[list[Value]] = []
     for line in shared:
-        whole = line.all_booked
+        whole = sum(line.shared.values(), Booked())
         for whose in WHOSE:
-            one = line.booked.get(whose, Booked())
+            one = line.shared.get(whose, Booked())
             rows.append(
                 [
                     line.title,
@@ -413,7 +420,7 @@ def _shares(facts: Facts, lines: Sequence[Line]) -> Section:
     )
     sentences = []
     if shared:
-        sums = {whose: sum((line.booked.get(whose, Booked()) for line in shared), Booked()) for whose in WHOSE}
+        sums = {whose: sum((line.shared.get(whose, Booked()) for line in shared), Booked()) for whose in WHOSE}
         whole = sum(sums.values(), Booked())
         for whose in WHOSE:
             facts.add(

@@ -216,7 +216,7 @@ async def _platform(inputs: Inputs, facts: Facts) -> Section:
         ),
     )
     charts = []
-    if rows and all(row[-1] is not None for row in rows):
+    if inputs.one and rows and all(row[-1] is not None for row in rows):
         charts.append(
             Chart(
                 kind="dots",
