@@ -403,7 +403,7 @@ def _outages(inputs: Inputs, facts: Facts) -> Section:
         ],
         rows=rows,
         empty=_empty(inputs, "no machine was down in the time owed"),
-        note="What belongs to one incident is one line. Of service: time in which at least one of its machines was down.",
+        note="What belongs to one incident is one line. Of service: time with at least one of its machines down.",
         most=MOST_OUTAGES,
     )
     return Section(title="Outages", sentences=sentences, tables=[table])
