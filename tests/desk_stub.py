@@ -253,7 +253,7 @@ class StubData:
             lessons=LessonsLine(
                 school=school,
                 title=self.title(school),
-                starts_ms=None if number % 7 == 3 else minute("08:50", 1),
+                starts_ms=None if number % 7 == 3 else minute("08:50", 1) if number == 4 else minute("17:00"),
                 now=False,
                 rooms=0 if number % 7 == 3 else len(rooms),
                 ready=0 if number % 7 == 3 else len(rooms) - len(late),
@@ -1003,7 +1003,7 @@ class StubActs:
             place=place,
             place_title=title,
             fields=asked,
-            button="Shut down 27 machines" if action == "shut_down" else words,
+            button=words,
             explains="Asks each machine to shut down; one that is in use, held or frozen says no."
             if danger
             else "It is written down, and ends by itself.",
@@ -1019,7 +1019,8 @@ class StubActs:
             lines=[
                 "31 machines in ICT1, 4 in use: those stay on.",
                 f"For {fields.get('for', 'an hour')}; then the rules decide again.",
-            ]
+            ],
+            count=len(fields.get("reason", "")) + 27 if action == "shut_down" else None,
         )
 
     async def act(self, who: Who, action: str, place: str, fields: Mapping[str, str]) -> Answered:

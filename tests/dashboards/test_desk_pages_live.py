@@ -176,6 +176,19 @@ def test_what_an_action_touches_follows_what_is_chosen(site: Site, open_window: 
     assert site.acts.acted == []
 
 
+def test_the_button_of_a_dangerous_form_counts_what_would_be_switched_now(site: Site, open_window: OpenWindow) -> None:
+    window = open_window(site.base)
+    window.goto("/rooms/ash/ict1")
+    page = window.page
+    page.locator("main a.act", has_text="Shut down").click()
+    expect(page.locator("dialog button.do")).to_have_text("Shut down 27 machines")
+    page.locator("#field-reason").fill("1234")
+    expect(page.locator("dialog button.do")).to_have_text("Shut down 31 machines")
+    assert window.focus().startswith("textarea#field-reason")
+    page.locator("dialog button.do").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Done: 27 machines")
+
+
 def test_an_action_is_done_from_click_to_answer_without_leaving_the_page(site: Site, open_window: OpenWindow) -> None:
     window = open_window(site.base, size=PHONE)
     window.allow(r"status of 409")

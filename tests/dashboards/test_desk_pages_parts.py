@@ -56,6 +56,13 @@ def test_figures_carry_their_unit_and_range() -> None:
     assert words.ago(NOW_MS + 5, NOW_MS) == "now"  # a machine's clock may be ahead
 
 
+def test_readiness_is_news_only_when_the_lesson_is_near() -> None:
+    assert not words.soon(None, False, NOW_MS)
+    assert not words.soon(NOW_MS + 15 * 60 * MIN_MS, False, NOW_MS)  # machines are off: nobody needs them yet
+    assert words.soon(NOW_MS + 5 * MIN_MS, False, NOW_MS)
+    assert words.soon(NOW_MS - 5 * MIN_MS, True, NOW_MS)
+
+
 def test_addresses_are_quoted_whatever_is_in_a_name() -> None:
     assert words.path("rooms", "a/b", "../x?y#z") == "/rooms/a%2Fb/..%2Fx%3Fy%23z"
     assert words.path("incidents", text="a&b=c", school="", before=None) == "/incidents?text=a%26b%3Dc"

@@ -113,7 +113,9 @@ def _ordering(verb: OrderVerb, label: str, title: str, explains: str) -> Action:
             if goes and not dry_run:
                 fields = {"until": soon(ctx, HOUR_MS)}
                 undo = Offer(action="hold", label="Keep them on after all", place=ctx.place.text, fields=fields)
-            return Done(Answered(lines=lines, ok=goes, link="" if dry_run else link, undo=undo), "", number, found)
+            count = len(found.asked) + len(found.later)
+            answered = Answered(lines=lines, count=count, ok=goes, link="" if dry_run else link, undo=undo)
+            return Done(answered, "", number, found)
 
         return Done(Answered(lines=[], link=link), noted=body.reason, number=number, waits=Waits(number, answer))
 

@@ -54,7 +54,9 @@ class Acting:
             seen = await self._acts.preview(viewer.who, form.action, form.place, fields)
         except ConfigError as error:
             wrong = "; ".join(error.faults)
-        return Main("act.html", form.title, form=form, csrf=viewer.csrf, seen=seen, wrong=wrong, faults=faults)
+        return Main(
+            "act.html", form.title, form=form, again=False, csrf=viewer.csrf, seen=seen, wrong=wrong, faults=faults
+        )
 
     async def _preview(self, request: Request) -> Response:
         """The part of the form that says what it would touch."""
@@ -62,14 +64,17 @@ class Acting:
         if viewer is None:
             return fault(self._shell, request, 403)
         sent = await _sent(request)
+        action, place, fields = request.path_params["action"], sent.get("place", ""), _fields(sent)
+        form: Form | None = None
+        seen: Answered | None = None
+        wrong = ""
         try:
-            seen = await self._acts.preview(
-                viewer.who, request.path_params["action"], sent.get("place", ""), _fields(sent)
-            )
-            wrong = ""
+            form = self._acts.form(viewer.who, action, place, fields)
+            seen = await self._acts.preview(viewer.who, action, place, fields)
         except ConfigError as error:
-            seen, wrong = None, "; ".join(error.faults)
-        return self._shell.page(request, Main("act_preview.html", "What it would touch", seen=seen, wrong=wrong))
+            wrong = "; ".join(error.faults)
+        main = Main("act_preview_again.html", "What it would touch", seen=seen, wrong=wrong, form=form, again=True)
+        return self._shell.page(request, main)
 
     async def _do(self, request: Request) -> Response:
         viewer = viewer_of(request)

@@ -56,6 +56,7 @@ def environment() -> Environment:
         path=words.path,
         place_path=words.place_path,
         plural=words.plural,
+        soon=words.soon,
         machine_time=words.machine_time,
         letters=words.LETTERS,
         looks=LOOKS,

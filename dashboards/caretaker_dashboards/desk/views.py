@@ -376,6 +376,7 @@ class Answered(Struct, frozen=True, kw_only=True):
     """What somebody who asked for an action is told beforehand, or afterwards."""
 
     lines: list[str]  # the first is the whole in one sentence
+    count: int | None = None  # machines that it switches, or would; None: it switches none by itself
     ok: bool = True  # False: refused, or nothing to do there; the lines say why and what else there is
     link: str = ""  # path of the desk where it is on record
     undo: "Offer | None" = None

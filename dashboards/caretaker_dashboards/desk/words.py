@@ -8,6 +8,7 @@ from caretaker_rules.calendar import local, zone_of
 from caretaker_rules.reasons import duration
 from caretaker_rules.shown import Shown
 
+READY_MATTERS_MS = 3_600_000
 NOT_KNOWN = "not known"
 
 LETTERS: dict[Shown, str] = {
@@ -76,6 +77,14 @@ def left(left_ms: int | None) -> str:
     if left_ms is None:
         return ""
     return f"{duration(left_ms / 1000)} left" if left_ms >= 0 else f"{duration(-left_ms / 1000)} late"
+
+
+def soon(starts_ms: int | None, running: bool, now_ms: int) -> bool:
+    """Whether it matters yet that a room is not ready: its lesson runs, or begins within the hour.
+
+    Before that its machines are off because nobody needs them.
+    """
+    return starts_ms is not None and (running or starts_ms - now_ms <= READY_MATTERS_MS)
 
 
 def lasting(ms: float) -> str:

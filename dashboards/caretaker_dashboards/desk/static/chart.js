@@ -26,7 +26,7 @@
         { stroke: colour("soft"), grid: { show: false }, ticks: { show: false }, splits: () => days.map((_, at) => at), values: (_, at) => at.map((one) => width < 420 ? days[one].slice(0, 3) : days[one]) },
         { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, splits: () => [0, 6, 12, 18, 24], values: (_, at) => at.map((one) => one + " h"), size: 44 },
       ],
-      series: [{}, ...order.map((at) => ({ fill: colour(states[at].name), stroke: colour("card"), width: 1, paths: bars, points: { show: false } }))],
+      series: [{}, ...order.map((at) => ({ fill: colour(states[at].name), stroke: colour(states[at].name === "unknown" ? "edge" : "card"), width: 1, paths: bars, points: { show: false } }))],
     }, [days.map((_, at) => at), ...order.map((at) => tops[at])], place);
   };
   draw();
