@@ -4,6 +4,7 @@ Passwords are hashed with the least work that argon2 allows. A `Browser` keeps i
 what a browser sends; `Door.ask` sends anything.
 """
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -129,7 +130,8 @@ async def ask(
         try:
             part = await anext(parts)
         except StopAsyncIteration:
-            return {"type": "http.disconnect"}
+            await asyncio.Event().wait()  # who asked waits for the answer
+            raise
         return {"type": "http.request", "body": part[0], "more_body": part[1]}
 
     async def send(message: Message) -> None:

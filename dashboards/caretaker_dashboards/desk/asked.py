@@ -43,11 +43,6 @@ def for_a_page(scope: Scope, headers: Headers) -> bool:
     return "text/html" in accept or "*/*" in accept
 
 
-def stream(headers: Headers) -> bool:
-    """Whether it asks for server-sent events."""
-    return "text/event-stream" in headers.get("accept", "")
-
-
 def live(headers: Headers) -> bool:
     """Whether a page asks by itself, with nobody doing anything."""
-    return "x-caretaker-live" in headers or stream(headers)
+    return "x-caretaker-live" in headers or "text/event-stream" in headers.get("accept", "")

@@ -27,7 +27,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caretaker_contract.errors import Unavailable
-from caretaker_dashboards.desk.asked import for_a_page, live, name_of, sign_in_path, stream, whole_path
+from caretaker_dashboards.desk.asked import for_a_page, live, name_of, sign_in_path, whole_path
 from caretaker_dashboards.desk.cookies import Cookies, new_secret, same, token_of_form
 from caretaker_dashboards.desk.guard_settings import HEADERS, HSTS, LOOPBACK_NAMES, GuardSettings, Rates
 from caretaker_dashboards.desk.peers import PEER
@@ -111,21 +111,21 @@ class Guarded:
         except _Elsewhere as elsewhere:
             await RedirectResponse(elsewhere.path, 303)(scope, receive, send)
         else:
-            await self._let_in(inner, receive, send, headers)
+            await self._let_in(inner, receive, send)
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Behind the guard. A stream of events goes on only as long as its session."""
-        cookie, over = scope["state"]["cookie"], False
-        if not cookie or not stream(headers):
-            await self._app(scope, receive, send)
-            return
+        cookie = scope["state"]["cookie"]
+        streaming = over = False
 
         async def sending(message: Message) -> None:
-            nonlocal over
-            if not over and self._accounts.viewer(cookie, used=False) is None:
+            nonlocal streaming, over
+            if message["type"] == "http.response.start":
+                kind = Headers(raw=message.get("headers", [])).get("content-type", "")
+                streaming = bool(cookie) and kind.startswith("text/event-stream")
+            elif streaming and not over and self._accounts.viewer(cookie, used=False) is None:
                 over = True
-                if message["type"] == "http.response.body":
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
             if over:
                 raise OSError("the session is over")  # what a page meets when its reader has gone
             await send(message)
