@@ -1,149 +1,29 @@
 """The HTTP API, asked as others ask it: over HTTP, of the collector's own web application."""
 
-import http.client
-import json
-import re
 import socket
-import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from openapi_spec_validator import validate
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 
-from caretaker_collector import audit
+from api_world import DOCUMENT, Answer, World, api_world
 from caretaker_collector.api import guard as api_guard
 from caretaker_collector.api import tokens
-from caretaker_collector.api.doc import document
-from caretaker_collector.api.routes import Api, clocks_by, refused_by_router
-from caretaker_collector.files.service_file import load_service
 from caretaker_collector.incidents import book as incident_book
-from caretaker_collector.settings import load_estate
 from caretaker_dashboards.desk import rates
 from caretaker_rules.incidents import Action, Entry
-from caretaker_rules.model import School
-from caretaker_rules.service_hours import ServiceClock
-from telling_world import NOW_MS, fixed, make_incident, open_world
-from web_server import web_server
-from worlds import make_world
+from telling_world import NOW_MS, make_incident, open_world
 
 pytestmark = pytest.mark.slow
-
-DOCUMENT = json.loads(document())
-
-
-@dataclass
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: Any
-
-
-@dataclass
-class World:
-    """A collector's API on a port, and tokens for it."""
-
-    port: int
-    db: sqlite3.Connection
-    clock: list[int]
-    all: str
-    reader: str
-    ash_only: str
-    seen: set[tuple[str, str, int]] = field(default_factory=set)
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        token: str | None = "",
-        headers: dict[str, str] | None = None,
-        raw: bytes | None = None,
-    ) -> Answer:
-        """One request. `token` "" is the one that may do everything; None: without any."""
-        sent = {"Authorization": f"Bearer {self.all if token == '' else token}"} if token is not None else {}
-        content = raw if raw is not None else (json.dumps(body).encode() if body is not None else None)
-        if content is not None:
-            sent["Content-Type"] = "application/json"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request(method, path, content, sent | (headers or {}))
-            reply = connection.getresponse()
-            read = reply.read()
-            answer = Answer(reply.status, {k.lower(): v for k, v in reply.getheaders()}, json.loads(read))
-        finally:
-            connection.close()
-        check(method, path, answer, self.seen)
-        return answer
-
-
-def template_of(path: str) -> str | None:
-    """The documented path that this one is."""
-    plain = path.partition("?")[0]
-    for template in DOCUMENT["paths"]:
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), plain):
-            return str(template)
-    return None
-
-
-def check(method: str, path: str, answer: Answer, seen: set[tuple[str, str, int]]) -> None:
-    """Every answer is as documented, and every refusal a sentence with its type."""
-    if answer.status >= 400:
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.body["status"] == answer.status
-        assert answer.body["detail"][-1] in ".?" and " " in answer.body["detail"]
-        assert "Traceback" not in answer.body["detail"] and "ct_" not in answer.body["detail"].replace("ct_...", "")
-    assert answer.headers.get("cache-control") == "no-store" or path.endswith("openapi.json")
-    template = template_of(path)
-    operation = DOCUMENT["paths"].get(template, {}).get(method.lower()) if template else None
-    if operation is None:
-        assert answer.status in (404, 405, 401)
-        return
-    assert str(answer.status) in operation["responses"], f"{method} {template} gives an undocumented {answer.status}"
-    [(media, described)] = operation["responses"][str(answer.status)]["content"].items()
-    assert answer.headers["content-type"].startswith(media)
-    schema = {**described["schema"], "components": DOCUMENT["components"]}
-    jsonschema.validate(answer.body, schema, cls=jsonschema.Draft202012Validator)
-    seen.add((method, template or "", answer.status))
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A school "ash" and one "oak", four incidents, three tokens."""
-    made = make_world(tmp_path, 1883)
-    estate_file = made.folder / "estate.toml"
-    oak = '\n[[schools]]\nname = "oak"\ntitle = "Oakley"\n[[schools.rooms]]\nname = "lab"\nlessons = []\n'
-    estate_file.write_text(estate_file.read_text() + oak)
-    estate = load_estate(estate_file)
-    db = open_world(tmp_path)
-    for number, (school, device) in enumerate([("ash", "pc-000"), ("oak", "x"), ("ash", "pc-001"), ("ash", "pc-002")]):
-        make_incident(db, f"u{number}", device=device, school=school)
-    fixed(db, "u3")
-    clock = [NOW_MS]
-    service = load_service(Path("rules/policies/service.toml"))
-
-    def hours_of(school: School) -> ServiceClock:
-        return ServiceClock.of(school, service)
-
-    api = Api(db, estate, lambda: clock[0], clocks_by(estate, hours_of), document())
-    handlers = {HTTPException: refused_by_router, Exception: refused_by_router}
-    with web_server(Starlette(routes=api.routes(), exception_handlers=handlers)) as port:
-        yield World(
-            port,
-            db,
-            clock,
-            tokens.new(db, "desk", "incidents", None, 90, NOW_MS),
-            tokens.new(db, "reader", "read", None, 90, NOW_MS),
-            tokens.new(db, "ash-office", "incidents", "ash", 90, NOW_MS),
-        )
+    with api_world(tmp_path) as made:
+        yield made
 
 
 def numbers(answer: Answer) -> list[int]:
@@ -482,163 +362,3 @@ def test_a_token_is_kept_as_a_digest_only(tmp_path: Path) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert text.removeprefix("ct_").encode() not in (tmp_path / "state.db").read_bytes()
     assert len(text) > 40 and tokens.find(db, text, NOW_MS) is not None
-
-
-ACTING: dict[str, tuple[str, dict[str, Any]]] = {
-    "acknowledge": ("1", {}), "assign": ("1", {"to": "x"}), "note": ("1", {"text": "x"}),
-    "pause": ("1", {"reason": "x"}), "unpause": ("1", {"reason": "x"}), "merge": ("3", {"into": 1, "reason": "x"}),
-    "fix": ("1", {"reason": "x"}),
-    "report": ("ash/ict1", {"text": "It hums"}), "hold": ("ash/ict1", {"until": "18:00", "reason": "x"}),
-    "freeze": ("ash", {"until": "18:00", "reason": "x"}), "maintenance": ("ash", {"until": "18:00", "reason": "x"}),
-    "silence": ("ash/pc-000", {"until": "18:00", "reason": "x"}), "end": ("1", {"reason": "x"}),
-    "end_once": ("2", {"reason": "x"}), "copy": ("1", {"until": "19:00"}), "wake": ("ash/ict1", {"reason": "x"}),
-    "shut_down": ("ash/ict1", {"reason": "x"}), "restart": ("ash", {"reason": "x"}), "sleep": ("ash", {"reason": "x"}),
-    "stop": ("ash", {"reason": "x"}), "resume": ("ash", {"reason": "x"}),
-}  # fmt: skip
-
-
-@pytest.fixture
-def operator(world: World) -> str:
-    """A token that may do everything at all schools."""
-    return tokens.new(world.db, "ops", "operate", None, 90, NOW_MS)
-
-
-def test_every_action_is_listed_with_what_it_asks_for(world: World) -> None:
-    """And with the least that a token has to have; links of rooms are for people who sign in."""
-    found = {each["name"]: each for each in world.ask("GET", "/api/1/actions").body["actions"]}
-    assert set(found) == set(ACTING)
-    assert [field["name"] for field in found["hold"]["fields"]] == [
-        "until", "from", "reason", "repeat", "until_date", "class",
-    ]  # fmt: skip
-    assert (found["acknowledge"]["scope"], found["stop"]["scope"]) == ("incidents", "operate")
-    assert found["stop"]["places"] == ["estate", "school", "room"]
-
-
-def test_an_action_says_what_it_would_touch_and_then_does_it_with_a_line_in_the_log(
-    world: World, operator: str
-) -> None:
-    """Over HTTP it is the same action as on the desk, by somebody for whom the token speaks."""
-    body = {"place": "ash/ict1", "until": "18:00", "reason": "chess club", "by": "head of maths"}
-    looked = world.ask("POST", "/api/1/actions/hold?preview=1", body, token=operator)
-    assert looked.body["lines"][0].startswith("4 machines in ICT suite 1 stay as they are from ")
-    assert world.db.execute("SELECT count(*) FROM holds").fetchone() == (0,)
-    done = world.ask("POST", "/api/1/actions/hold", body, token=operator)
-    assert (done.body["ok"], done.body["number"], done.body["link"]) == (True, 1, "/records/1")
-    assert done.body["undo"] == {"action": "end", "place": "1", "fields": {}}
-    [line] = audit.listed(world.db)
-    assert (line.who, line.via, line.what, line.outcome) == ("head of maths (by token ops)", "api", "hold", "done")
-    undone = world.ask("POST", "/api/1/actions/end", {"place": "1", "reason": "over"}, token=operator)
-    assert undone.body["lines"] == ["hold 1 of ash/ict1 ended"]
-    again = world.ask("POST", "/api/1/actions/end", {"place": "1", "reason": "over"}, token=operator)
-    assert (again.status, again.body["ok"]) == (200, False)
-
-
-def test_under_one_key_an_action_is_done_once(world: World, operator: str) -> None:
-    """As incidents have it, also for two requests that come together."""
-    body, key = {"place": "ash", "until": "18:00", "reason": "x"}, {"Idempotency-Key": "k1"}
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(
-            pool.map(
-                lambda _: world.ask("POST", "/api/1/actions/hold", body, token=operator, headers=key).body, range(4)
-            )
-        )
-    assert answers == [answers[0]] * 4
-    assert world.db.execute("SELECT count(*) FROM holds").fetchone() == (1,)
-    other = {**body, "reason": "y"}
-    assert world.ask("POST", "/api/1/actions/hold", other, token=operator, headers=key).status == 422
-
-
-def test_a_token_does_no_more_than_its_scope_and_only_at_its_school(world: World) -> None:
-    """What it tried stands in the log all the same."""
-    stop = {"place": "ash", "reason": "x"}
-    for token, least in ((world.reader, "operate"), (world.all, "operate")):
-        answer = world.ask("POST", "/api/1/actions/stop", stop, token=token)
-        assert answer.status == 403 and f"--scope {least}" in answer.body["detail"]
-    note = world.ask("POST", "/api/1/incidents/1/note", {"text": "x"}, token=world.reader)
-    assert note.status == 403
-    mine = tokens.new(world.db, "ash-ops", "operate", "ash", 90, NOW_MS)
-    assert world.ask("POST", "/api/1/actions/stop", {"place": "oak", "reason": "x"}, token=mine).status == 404
-    nowhere = world.ask("POST", "/api/1/actions/stop", {"place": "elm", "reason": "x"}, token=mine)
-    there = world.ask("POST", "/api/1/actions/stop", {"place": "oak", "reason": "x"}, token=mine)
-    assert nowhere.body["detail"].replace("elm", "oak") == there.body["detail"]
-    assert world.ask("POST", "/api/1/actions/stop", {"place": "all", "reason": "x"}, token=mine).status == 403
-    assert world.db.execute("SELECT count(*) FROM stops").fetchone() == (0,)
-    assert world.ask("POST", "/api/1/actions/stop", stop, token=mine).status == 200
-    tried = [(line.who, line.what, line.outcome.partition(":")[0]) for line in audit.listed(world.db)]
-    assert tried[::-1] == [
-        ("token reader", "stop", "refused"),
-        ("token desk", "stop", "refused"),
-        ("token reader", "note", "refused"),
-        *[("token ash-ops", "stop", "refused")] * 4,
-        ("token ash-ops", "stop", "done"),
-    ]
-
-
-def test_what_an_incident_route_does_stands_in_the_log_too(world: World) -> None:
-    """Acknowledge, report, and what was refused."""
-    world.ask("POST", "/api/1/incidents/1/acknowledge", {"by": "engineer"})
-    made = world.ask("POST", "/api/1/incidents", {"school": "ash", "title": "The projector hums"})
-    world.ask("POST", "/api/1/incidents/4/acknowledge", {})
-    rows = [(line.who, line.what, line.place, line.outcome, line.link) for line in audit.listed(world.db)][::-1]
-    number = made.body["incident"]["number"]
-    assert rows == [
-        ("engineer (by token desk)", "acknowledge", "INC-1", "done", "/incidents/1"),
-        ("token desk", "report", "ash", "done", f"/incidents/{number}"),
-        (
-            "token desk", "acknowledge", "INC-4",
-            "refused: INC-4 is fixed already; if it comes back, it is opened again.", "",
-        ),
-    ]  # fmt: skip
-
-
-def test_every_documented_answer_of_an_action_is_really_given(
-    world: World, operator: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And `check` has seen to it that no other is."""
-    monkeypatch.setattr(api_guard, "PER_SECOND", 10_000)
-    monkeypatch.setattr(api_guard.Buckets, "take", lambda *_, cost=1.0: 0.0)
-    world.ask("GET", "/api/1/actions", token=None)
-    world.ask("GET", "/api/1/actions")
-    found = '{"machines": 1, "asked": ["pc-000"], "later": [], "stay": {}}'  # as a running collector answers
-    world.db.execute(
-        "CREATE TRIGGER answers AFTER INSERT ON orders "
-        f"BEGIN UPDATE orders SET status = 'done', answer = '{found}' WHERE id = new.id; END"
-    )
-    paths = {name: f"/api/1/actions/{name}" for name in ACTING}
-    for name, (place, body) in ACTING.items():
-        full = {"place": place, **body}
-        done = world.ask("POST", paths[name], full, token=operator)
-        assert done.status == 200, (name, done.body)
-        world.ask("POST", paths[name], raw=b"{", token=operator)
-        world.ask("POST", paths[name], raw=b"{}", headers={"Content-Type": "text/plain"}, token=operator)
-        world.ask("POST", paths[name], {**full, "no": 1}, token=operator)
-        world.ask("POST", paths[name], full, token=None)
-        world.ask("POST", paths[name], full, token=world.reader)
-        world.ask("POST", paths[name], {**full, "place": "99"}, token=operator)
-    world.db.execute("DROP TRIGGER answers")
-    for name in ("acknowledge", "assign", "pause", "unpause", "fix", "merge"):
-        world.ask("POST", paths[name], {**ACTING[name][1], "place": "3"}, token=operator)
-    world.db.execute("UPDATE holds SET room = 'gone' WHERE id = 1")
-    for name in ("hold", "freeze", "maintenance", "silence", "wake"):
-        world.ask("POST", paths[name], {**ACTING[name][1], "place": "oak/lab"}, token=operator)
-    world.ask("POST", paths["copy"], {"place": "1", "until": "19:00"}, token=operator)
-    monkeypatch.setattr(api_guard, "LARGEST_BODY", 50)
-    for path in paths.values():
-        world.ask("POST", path, raw=b" " * 60, token=operator)
-    monkeypatch.setattr(api_guard.Buckets, "take", lambda *_, cost=1.0: 2.5 * cost)
-    for path in (*paths.values(), "/api/1/actions"):
-        world.ask("GET" if path.endswith("actions") else "POST", path, token=operator)
-    monkeypatch.undo()
-    monkeypatch.setattr(api_guard.Buckets, "take", lambda *_, cost=1.0: 0.0)
-    world.db.execute("ALTER TABLE tokens RENAME TO gone")
-    world.db.execute("CREATE VIEW tokens AS SELECT 1 AS blank")
-    for path in (*paths.values(), "/api/1/actions"):
-        world.ask("GET" if path.endswith("actions") else "POST", path, None, token=operator)
-    documented = {
-        (method.upper(), path, int(status))
-        for path, operations in DOCUMENT["paths"].items()
-        for method, operation in operations.items()
-        if method != "parameters" and path.startswith("/api/1/actions")
-        for status in operation["responses"]
-    }
-    assert documented - world.seen == set()
