@@ -328,7 +328,9 @@ async def test_what_does_not_answer_is_said_with_what_was_kept_and_what_to_do() 
     assert "What to do: Load the page again in a minute." in text
 
 
-async def test_a_fault_of_ours_shows_nothing_of_its_inside() -> None:
+async def test_a_fault_of_ours_shows_nothing_of_its_inside_and_the_log_no_token(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     class Broken(StubData):
         async def school(self, who: Who, school: str) -> SchoolView:
             raise RuntimeError("secret in /srv/caretaker/state.db")
@@ -337,6 +339,9 @@ async def test_a_fault_of_ours_shows_nothing_of_its_inside() -> None:
     assert answer.status == 500
     assert "What went wrong is in the collector" in answer.text
     assert "secret" not in answer.text
+    logged = "".join(capsys.readouterr())
+    assert "RuntimeError" in logged
+    assert CSRF not in logged
 
 
 async def test_a_filter_that_cannot_be_meant_says_how_to_write_it() -> None:

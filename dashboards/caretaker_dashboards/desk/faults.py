@@ -1,5 +1,6 @@
 """Pages for when it does not work: what happened, what was kept, what to do."""
 
+import traceback
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Final
@@ -87,8 +88,10 @@ def safely(shell: Shell, endpoint: Endpoint) -> Endpoint:
         except Unavailable as error:
             log.warning("a page of the desk had to wait", path=request.url.path, reason=str(error))
             return fault(shell, request, 503, kept=kept)
-        except Exception:
-            log.exception("a page of the desk failed", path=request.url.path)
+        except Exception as error:
+            # Where it went wrong, and no more: what stood in variables there may be a session's token.
+            trace = "".join(traceback.format_exception(error))
+            log.error("a page of the desk failed", path=request.url.path, trace=trace)
             return fault(shell, request, 500, kept=kept)
 
     return safe
