@@ -108,9 +108,13 @@ class _Sum:
 
 def totals(readings: Iterable[Reading], start_ms: int, end_ms: int) -> Totals:
     """Seconds per state in start <= time < end, from readings in any order, repeated or not."""
+    return totals_of(rising(in_order(readings)), start_ms, end_ms)
+
+
+def totals_of(ordered: Sequence[Reading], start_ms: int, end_ms: int) -> Totals:
+    """The same from readings that are a rising chain already, such as a part of one."""
     if end_ms <= start_ms:
         return Totals()
-    ordered = rising(in_order(readings))
     result = _Sum(start_ms, end_ms)
     if not ordered:
         result.blind_ms = end_ms - start_ms

@@ -13,7 +13,7 @@ from msgspec import Struct
 from caretaker_rules.calendar import in_hours, local
 from caretaker_rules.intervals import Span, both, union, without
 from caretaker_rules.model import Room, Whose
-from caretaker_rules.rollup import Reading, Totals, in_order, rising, totals
+from caretaker_rules.rollup import Reading, Totals, in_order, rising, totals_of
 from caretaker_rules.timetable import Shared
 
 HOUR_MS = 3_600_000
@@ -51,7 +51,7 @@ class Chain:
         """As `rollup.totals` of all of them, from those within the span and the neighbour on either side."""
         first = max(0, bisect_left(self._times_ms, start_ms) - 1)
         last = bisect_right(self._times_ms, end_ms) + 1
-        return totals(self._chain[first:last], start_ms, end_ms)
+        return totals_of(self._chain[first:last], start_ms, end_ms)
 
 
 def hours(chain: Chain, start_ms: int, until_ms: int, in_use_s: int) -> list[Hour]:

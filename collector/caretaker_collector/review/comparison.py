@@ -11,8 +11,10 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from caretaker_collector.review import energy_read, service_read, targets, use_read
+from caretaker_collector.review.energy_read import Energy
 from caretaker_collector.review.facts import Facts, cut_percent
 from caretaker_collector.review.inputs import Inputs, Totals, totals
+from caretaker_collector.review.service_read import Months
 from caretaker_collector.review.sources import Sources
 from caretaker_collector.review.span import Span
 from caretaker_collector.review.use_read import Booked
@@ -58,7 +60,7 @@ async def page(inputs: Inputs, facts: Facts) -> Page:
 async def _compared(inputs: Inputs, facts: Facts) -> Section:
     schools, why = _schools(inputs)
     ours = inputs.one.school.name if inputs.one else None
-    members = [await _member(inputs.sources, school, inputs.span) for school in schools]
+    members = [await _member(inputs, school) for school in schools]
     found = compare(members, ours, [each.key for each in INDICATORS])
     tables, charts = [], []
     for indicator in INDICATORS:
@@ -88,11 +90,13 @@ def _schools(inputs: Inputs) -> tuple[list[School], str]:
     return [school for school in estate.schools.values() if school.network == network], ""
 
 
-async def _member(sources: Sources, school: School, span: Span) -> Member:
+async def _member(inputs: Inputs, school: School) -> Member:
+    sources, span = inputs.sources, inputs.span
     known = _known.setdefault(sources.book, {})
     key = (school.name, span, sources.now_ms)
     if key not in known:
-        known[key] = await _figures(msgspec.structs.replace(sources, states=False), school, span)
+        read = next(((each.service.months, each.energy) for each in inputs.schools if each.school is school), None)
+        known[key] = await _figures(msgspec.structs.replace(sources, states=False), school, span, read)
     return Member(
         name=school.name,
         title=school.title,
@@ -102,13 +106,14 @@ async def _member(sources: Sources, school: School, span: Span) -> Member:
     )
 
 
-async def _figures(sources: Sources, school: School, span: Span) -> dict[str, Figure]:
-    """What is known of a school, by indicator."""
-    months = await service_read.months(sources, school, span)
-    energy = await energy_read.energy(sources, school, span)
-    together = totals(span, [(months, energy)])
-    seats = (await use_read.use(sources, school, span)).booked
-    return figures_of(together, seats)
+async def _figures(
+    sources: Sources, school: School, span: Span, read: tuple[Months, Energy] | None
+) -> dict[str, Figure]:
+    """What is known of a school, by indicator; `read` is what was read of it already."""
+    if read is None:
+        months = await service_read.months(sources, school, span)
+        read = months, await energy_read.energy(sources, school, span)
+    return figures_of(totals(span, [read]), await use_read.seats(sources, school, span))
 
 
 def figures_of(together: Totals, seats: Booked) -> dict[str, Figure]:
