@@ -66,6 +66,9 @@ async def test_what_everybody_may_see_holds_no_device_and_nothing_that_was_typed
         assert not [name for name in names if name in text]
         assert not [typed for typed in TYPED if typed in text]
         assert "INC-" not in text and "engineer" not in text
+    assert {one.number for one in (*public.troubles, *public.mended)} == {None}, (
+        "an incident's page is not for everybody"
+    )
     assert [one.kind for one in public.troubles] == [one.kind for one in whole.troubles]
     assert public.troubles[0].machines == whole.troubles[0].machines > 1
     assert not [plan for plan in whole.plans if plan.kind == "silence"], "who is told of what is no school's plan"

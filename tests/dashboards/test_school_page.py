@@ -60,6 +60,13 @@ def test_the_public_version_is_asked_for_by_who_has_not_signed_in_and_only_for_t
     assert schools.asked[-1] == ("anybody", "ash", True), "another school's director is anybody here"
 
 
+def test_the_feed_is_the_public_version_also_for_who_has_signed_in() -> None:
+    """What reads a feed keeps it, and passes it on."""
+    schools = StubSchools({"ash": full()})
+    assert get(school_site(schools, viewer(Role.MANAGER)), "/s/ash/feed.atom").status == 200
+    assert schools.asked[-1][2] is True
+
+
 def test_the_page_asked_for_twice_costs_one_question() -> None:
     schools = StubSchools({"ash": full()})
     site = school_site(schools, viewer(Role.VIEWER), OPEN)
