@@ -300,6 +300,8 @@ async def test_a_director_sees_the_own_school_and_no_sign_of_any_other(lived: De
     assert (await lived.data.incidents(OAK, status="all")) == ([], None)
     assert [line.school for line in await lived.data.records(OAK)] == ["oak"]
     assert await lived.data.records(OAK, past=True) == []
+    ash = structs.replace(OAK, schools=("ash",))
+    assert "stop" not in {line.kind for line in await lived.data.records(ash)}, "the other school's stop switch"
     assert {found.path.split("/")[2] for found in await lived.data.search(OAK, "ict")} == {"oak"}
     assert await lived.data.search(OAK, "INC-1") == []
     calls = {
@@ -350,6 +352,15 @@ async def test_unknown_rooms_devices_and_kinds_are_refused(lived: DeskWorld) -> 
         await lived.data.records(ALL, kind="party")
     with pytest.raises(ConfigError):
         await lived.data.incidents(ALL, status="lost in thought")
+
+
+async def test_a_page_names_files_as_from_the_estates_folder_and_never_with_a_path_of_this_machine(
+    lived: DeskWorld,
+) -> None:
+    sources = lived.data._sources
+    assert sources.short(str(lived.folder / "policies" / "school.toml")) == "policies/school.toml"
+    assert sources.short("/srv/secret/place/school.toml") == "school.toml"
+    assert sources.short("policy.toml") == "policy.toml"
 
 
 @pytest.fixture
