@@ -80,7 +80,9 @@ class ServiceLevel(Written, frozen=True, kw_only=True):
 class Target(Written, frozen=True, kw_only=True):
     """[[targets]]: what was planned for an indicator of a school (or of all schools) in a school year."""
 
-    indicator: Literal["availability", "fixed_in_time", "answered_in_time", "rooms_ready", "energy_kwh", "avoided_kwh"]
+    indicator: Literal[
+        "availability", "fixed_in_time", "answered_in_time", "rooms_ready", "seats_used", "energy_kwh", "avoided_kwh"
+    ]
     year: Annotated[int, Meta(ge=2000, le=2100)]  # the school year that begins in September of it
     value: float
     school: Name | None = None  # None: of every school that has none of its own

@@ -29,6 +29,7 @@ async def bench(tmp_path: Path):
     bench = Bench(tmp_path, devices=10, network="green", share_figures=True, targets=[
         {"indicator": "availability", "year": 2026, "value": 0.9},
         {"indicator": "avoided_kwh", "year": 2026, "value": 10.0},
+        {"indicator": "seats_used", "year": 2026, "value": 0.3},
     ])  # fmt: skip
     bench.sees("2026-09-01 00:00", "2026-10-01 00:00")
     ash = bench.estate.schools["ash"]
@@ -127,4 +128,6 @@ async def test_targets_show_the_gap_and_what_was_never_reckoned_is_not_judged(be
     assert by_name["availability"][1] == 90.0
     assert by_name["avoided"][1:3] == [10.0, None]
     assert by_name["avoided"][7] == "n/a"
-    assert facts["targets.all"].value == 2
+    assert by_name["seats used"][1:7] == [30.0, 10.0, 10.0, 10.0, -20.0, None]
+    assert by_name["seats used"][7] == "missed so far"
+    assert facts["targets.all"].value == 3

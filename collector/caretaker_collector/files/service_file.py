@@ -16,7 +16,7 @@ from caretaker_collector.files.written_hours import check_spans
 from caretaker_rules.durations import parse_duration
 from caretaker_rules.service import Credit, Impact, ServiceFile, ServiceLevel
 
-_RATIOS = ("availability", "fixed_in_time", "answered_in_time", "rooms_ready")
+_RATIOS = ("availability", "fixed_in_time", "answered_in_time", "rooms_ready", "seats_used")
 """Indicators whose targets are shares."""
 
 

@@ -104,6 +104,15 @@ async def _seats(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> No
     whole = sum((each.booked for each in found), Booked())
     why = NO_DAYS if not any(each.rooms for each in found) else NO_LESSONS if not whole.seats else NO_ONE_SAW
     _seat_fact(inputs, facts, "", "", whole, why)
+    target = inputs.target("seats_used")
+    facts.add(
+        f"{SEATS}.target",
+        "seats used in booked lessons, target",
+        Unit.RATIO,
+        None if target is None else target.value,
+        why_not="no target is written in service.toml",
+        source="service.toml",
+    )
     for end, span in ((".last_month", inputs.span.before()), (".last_year", inputs.span.year_before())):
         before = Booked()
         for each in inputs.schools:

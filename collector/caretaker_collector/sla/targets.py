@@ -19,7 +19,9 @@ from caretaker_rules.ports import Store
 from caretaker_rules.service import Target
 from caretaker_rules.sla import Verdict
 
-Indicator = Literal["availability", "fixed_in_time", "answered_in_time", "rooms_ready", "energy_kwh", "avoided_kwh"]
+Indicator = Literal[
+    "availability", "fixed_in_time", "answered_in_time", "rooms_ready", "seats_used", "energy_kwh", "avoided_kwh"
+]
 FIRST_MONTH = 9
 """A school year begins in September."""
 TITLES: dict[Indicator, str] = {
@@ -27,6 +29,7 @@ TITLES: dict[Indicator, str] = {
     "fixed_in_time": "fixed in time",
     "answered_in_time": "answered in time",
     "rooms_ready": "rooms ready",
+    "seats_used": "seats used",
     "energy_kwh": "energy, kWh",
     "avoided_kwh": "avoided, kWh",
 }
@@ -107,9 +110,49 @@ async def progress(
                 note = f"caretaker savings {school.name} --from DAY --to DAY reckons it, against a baseline"
                 found.append(_progress(indicator, target, source, {}, {}, note=note))
             continue
+        if indicator == "seats_used":
+            if written is not None:
+                found.append(await _seats(store, school, target, source, list(figures), under_way))
+            continue
         months = energy if indicator == "energy_kwh" else _ratios(indicator, figures)
         found.append(_progress(indicator, target, source, months, figures, under_way))
     return found
+
+
+async def _seats(
+    store: Store, school: School, target: float | None, source: str, months: Sequence[str], under_way: str
+) -> Progress:
+    """Seats used of those seen in booked lessons (days/use.py); a range where not all were seen."""
+    zone = zone_of(school.time_zone)
+    values: list[tuple[str, Value]] = []
+    whole = [0.0, 0.0, 0.0]
+    for month in months:
+        first, last = sla.month_days(month)
+        start_ms, end_ms = midnight_ms(first, zone), midnight_ms(date.fromordinal(last.toordinal() + 1), zone)
+        sums = (await store.sums("room_use", ("seats", "used", "seen"), start_ms, end_ms, school=school.name)).get(
+            (), {}
+        )
+        amounts = [sums.get(name, 0.0) for name in ("seats", "used", "seen")]
+        whole = [total + amount for total, amount in zip(whole, amounts, strict=True)]
+        values.append((month, _share(*amounts)))
+    so_far = _share(*whole)
+    return Progress(
+        indicator="seats_used",
+        target=target,
+        target_from=source,
+        months=values,
+        under_way=under_way,
+        so_far=so_far,
+        gap=None if target is None or so_far.likely is None else so_far.likely - target,
+        trend=trend([value.likely for month, value in values if month != under_way]),
+        verdict=_verdict("seats_used", so_far, target),
+    )
+
+
+def _share(seats: float, used: float, seen: float) -> Value:
+    if not seen:
+        return Value()
+    return Value(used / seats, used / seen, (used + seats - seen) / seats)
 
 
 def _of_level(figures: dict[str, sla.Month]) -> tuple[float | None, str]:
