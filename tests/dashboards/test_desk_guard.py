@@ -6,13 +6,16 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from caretaker_collector.accounts import book
 from caretaker_collector.files.kinds import DeskSettings
 from caretaker_dashboards.desk.asked import own_path
 from caretaker_dashboards.desk.guard_settings import CSP, GuardSettings, Rates
+from caretaker_dashboards.desk.peers import PEER, Peers
 from caretaker_dashboards.desk.ports import SignedIn
-from signin_world import DIRECTOR, ENGINEER, GLASS, HOST, PASSWORD, ROOT, Answer, Browser, Door, open_door
+from signin_world import DIRECTOR, ENGINEER, GLASS, HOST, PASSWORD, ROOT, Answer, Browser, Door, ask, open_door
 from worlds import NOW_MS
 
 PROXY, PHONE = "198.51.100.7", "192.0.2.99"
@@ -317,6 +320,32 @@ async def test_a_session_and_an_address_may_ask_only_so_often(tmp_path: Path) ->
     assert answers[-1].header("retry-after") == "2"
     door.seconds += 2
     assert (await one.get("/")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "passed_on", "counted"),
+    [
+        ("127.0.0.1", "203.0.113.5", "203.0.113.5"),
+        ("::1", "6.6.6.6, 203.0.113.5", "203.0.113.5"),
+        ("::ffff:127.0.0.1", "203.0.113.5", "203.0.113.5"),
+        (PROXY, f"6.6.6.6, 203.0.113.5, {PROXY}", "203.0.113.5"),
+        (PHONE, "203.0.113.5", PHONE),
+        ("127.0.0.1", "nonsense", "127.0.0.1"),
+        ("127.0.0.1", "203.0.113.5, nonsense", "127.0.0.1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+    ],
+)
+async def test_who_asks_is_what_a_trusted_web_server_says_and_nobody_else(
+    peer: str, passed_on: str, counted: str
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope["client"][0], scope[PEER]))
+        await PlainTextResponse("")(scope, receive, send)
+
+    await ask(Peers(app, [PROXY]), "GET", "/", [("x-forwarded-for", passed_on)], peer=peer)
+    assert seen == [(counted, peer.removeprefix("::ffff:"))], "and the direct peer stays what it is"
 
 
 async def test_only_the_pages_of_schools_that_are_named_are_open(tmp_path: Path) -> None:
