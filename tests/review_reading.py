@@ -13,12 +13,14 @@ import pikepdf
 from openpyxl.cell.cell import Cell
 from openpyxl.workbook import Workbook
 
+from caretaker_dashboards.review import words
+from caretaker_dashboards.review.pack import Pack
 from caretaker_dashboards.review.page import render
 from caretaker_dashboards.review.pdf import pdf_bytes
 from caretaker_dashboards.review.sheet import xlsx_bytes
 from review_packs import PACKS
 
-NUMBER = re.compile(r"[−-]?£?\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"[−-]?£?\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 @cache
@@ -123,3 +125,26 @@ def structure(pdf: pikepdf.Pdf) -> Node:
         return made
 
     return node(pdf.Root.StructTreeRoot)
+
+
+def _spoken(pack: Pack) -> str:
+    """The words of a pack that are no figures: what a person or the calendar wrote, with whatever digits it has."""
+    parts = [pack.title, pack.period_title, pack.stamp, *(one.reason for one in pack.revisions)]
+    for page in pack.pages:
+        parts += [page.title, page.question]
+        for section in page.sections:
+            parts += [section.title, *(chart.title for chart in section.charts)]
+            for sentence in section.sentences:
+                parts += [part.text for part in words.parts(sentence, pack.facts) if not part.fact]
+    for line in pack.headlines:
+        parts += [part.text for part in words.parts(line.sentence, pack.facts) if not part.fact]
+    return " ".join(parts)
+
+
+def missing_figures(pack: Pack, text: str, book: Workbook) -> set[str]:
+    """Numbers in a PDF's text that are neither in the spreadsheet, nor written by a person, nor a page's number."""
+    said = [shown(cell) for sheet in book for row in sheet.iter_rows() for cell in row]
+    known = {number for one in [*said, _spoken(pack)] for number in NUMBER.findall(one)}
+    text = re.sub(r"page \d+( of \d+)?|\.{4,}\s*\d+|CO2e?", " ", text)  # footer, contents, a unit
+    text = re.sub(r"\d[\d,]* of [\d,]+ rows are shown; the spreadsheet has all [\d,]+ rows|Total of [\d,]+", " ", text)
+    return {number for number in NUMBER.findall(text) if number not in known and number.lstrip("−-") not in known}
