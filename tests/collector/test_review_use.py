@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from caretaker_collector.files.indicators import read_access_log, read_indicators
 from caretaker_collector.review import use, use_read
@@ -127,6 +128,15 @@ async def test_a_price_that_lacks_for_one_device_leaves_the_cost_per_hour_unknow
     _, facts, _ = await page_of(bench)
     assert facts["use.cost_per_hour"].value is None
     assert (facts["use.unpriced"].value, facts["use.devices"].value) == (2, 2)
+    await bench.close()
+
+
+async def test_owning_counts_only_the_days_that_were_computed(tmp_path: Path) -> None:
+    """Two machines, 25 p a day each, on the 14th and the 15th: a school that joined in mid-month owes no whole month."""
+    bench = await lived(tmp_path)
+    bench.estate = structs.replace(bench.estate, classes={"desktop": DESKTOP})
+    _, facts, _ = await page_of(bench)
+    assert facts["use.cost_owning"].value == pytest.approx(2 * 2 * 0.25)
     await bench.close()
 
 

@@ -93,7 +93,7 @@ def _always_on(inputs: Inputs, facts: Facts, servers: Sequence[Server]) -> Secti
     why = (
         "no device of an always-on class with an agent is in the asset register"
         if not servers
-        else "nothing was heard of any server on these days; is its agent installed?"
+        else "nothing was heard of any server on these days: look whether its agent runs"
     )
     kwh = sum(server.kwh for server in known)
     whole = sum((server.figure for server in known), Figure())
@@ -111,15 +111,20 @@ def _always_on(inputs: Inputs, facts: Facts, servers: Sequence[Server]) -> Secti
     used = inputs.now.energy.kwh
     share = kwh / used if known and used else None
     facts.add(
-        "network.share", "energy of servers, of all that was used", Unit.RATIO, share, why_not=why, source="device_day"
+        "network.share",
+        "energy of servers, of all that was used",
+        Unit.RATIO,
+        share,
+        why_not=why if not known else inputs.now.no_energy or "no energy was used",
+        source="device_day",
     )
-    hours = inputs.span.days * 24
+    watts = sum(server.kwh * _WH_PER_KWH / (server.on_s / _S_PER_H) for server in known if server.on_s)
     facts.add(
         "network.watts",
-        "servers' mean power together, by the watts of their class",
+        "power of servers together while they are on, by the watts of their class",
         Unit.WATTS,
-        kwh * _WH_PER_KWH / hours if known and inputs.over else None,
-        why_not=why if not known else "the span is not over",
+        watts if known else None,
+        why_not=why,
         source="device_day",
     )
     sentences: list[Sentence] = []

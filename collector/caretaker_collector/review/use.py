@@ -16,6 +16,7 @@ from caretaker_rules.usage import Cell
 SEATS = "use.seats"
 NO_DAYS = "no day of it was computed; is the collector running? Days are rolled up within minutes of their first report"
 NO_LESSONS = "no lesson or booking is known: give rooms lessons, the school a timetable, or a room a calendar"
+NO_LESSON_ON = "no lesson or booking was over on these days"
 NO_ONE_SAW = "Caretaker saw none of the booked lessons"
 FIRST_HOUR, LAST_HOUR = 8, 17
 """Hours of the heat map that are there in any case; more when somebody uses a machine in them."""
@@ -102,7 +103,11 @@ def _school(school: SchoolUse) -> Line:
 async def _seats(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> None:
     """The figure of the first page, with the spans to compare with."""
     whole = sum((each.booked for each in found), Booked())
-    why = NO_DAYS if not any(each.rooms for each in found) else NO_LESSONS if not whole.seats else NO_ONE_SAW
+    why = NO_ONE_SAW
+    if not any(each.rooms for each in found):
+        why = NO_DAYS
+    elif not whole.seats:
+        why = NO_LESSON_ON if any(each.knows_lessons for each in found) else NO_LESSONS
     _seat_fact(inputs, facts, "", "", whole, why)
     target = inputs.target("seats_used")
     facts.add(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from caretaker_collector.review import use_read
 from caretaker_collector.review.columns import told_apart
 from caretaker_collector.review.facts import Facts
-from caretaker_collector.review.inputs import Inputs
+from caretaker_collector.review.inputs import Inputs, today
 from caretaker_collector.review.use_read import STAFF_TAG, SchoolUse
 from caretaker_dashboards.review.pack import Chart, Column, Section, Sentence, Table, Unit, Value
 from caretaker_rules.ownership import Owned
@@ -75,7 +75,7 @@ def _cost(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> Section:
     estate, rows = inputs.sources.estate, list[list[Value]]()
     whole, energy_gbp, missing = Owned(), 0.0, ""
     for each, use in zip(inputs.schools, found, strict=True):
-        own = use_read.owning(estate, each.school, inputs.span)
+        own = use_read.owning(estate, each.school, use.days)
         whole = Owned(
             devices=whole.devices + own.devices,
             unknown=whole.unknown + own.unknown,
@@ -91,16 +91,16 @@ def _cost(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> Section:
             continue
         for room in use.rooms:
             amounts = each.energy.rooms.get(room.name)
-            own = use_read.owning(estate, each.school, inputs.span, room.name)
+            own = use_read.owning(estate, each.school, use.days, room.name)
             rows.append(_row(room.title, own, amounts.gbp if amounts else None, room.in_use_s))
     hours = sum(use.in_use_s for use in found) / _S_PER_H
     why = missing
     if whole.unknown:
         why = NO_PRICES
-    elif not whole.devices:
-        why = "no device is in the asset register"
     elif not hours:
         why = NO_USE
+    elif not whole.devices:
+        why = "no device is in the asset register"
     source = "asset register, energy_month, room_hour"
     facts.add(
         "use.cost_per_hour",
@@ -164,8 +164,9 @@ def _cost(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> Section:
         rows=rows,
         empty="No day of it was computed.",
         note="In it: the price of each device, spread evenly over the years that it is meant to last (nothing after "
-        "these), and its energy at the tariff of each day. A room's row leaves out servers that stand elsewhere. Not "
-        "in it: the service contract, licences, the line, cabling, furniture, people.",
+        "these), and its energy at the tariff of each day; both from the first day that was computed to the last. A "
+        "room's row leaves out servers that stand elsewhere. Not in it: the service contract, licences, the line, "
+        "cabling, furniture, people.",
     )
     return Section(title="What an hour of use costs", sentences=sentences, tables=[table])
 
@@ -181,6 +182,7 @@ async def _platform(inputs: Inputs, facts: Facts) -> Section:
     rows: list[list[Value]] = []
     notes: list[str] = []
     sentences = []
+    last = min(inputs.span.last, today(inputs))
     for each in inputs.schools:
         found = use_read.indicators(inputs.sources, each.school)
         if found is None:
@@ -190,7 +192,7 @@ async def _platform(inputs: Inputs, facts: Facts) -> Section:
         if found.skipped:
             notes.append(f"{each.school.title}: lines that are no log lines were left out.")
         for name, days in sorted(found.days.items())[:MOST_INDICATORS]:
-            told = trend(await use_read.school_days(inputs.sources, each.school, days), inputs.span.last)
+            told = trend(await use_read.school_days(inputs.sources, each.school, days), last)
             means: list[Value] = [cell for mean in told.means for cell in mean]
             rows.append([each.school.title, name, *means, told.ratio])
             sentences.append(_trend_said(facts, len(rows), each.school.title if not inputs.one else "", name, told))

@@ -10,7 +10,7 @@ from caretaker_collector.files.indicators import Indicators, read_access_log, re
 from caretaker_collector.review.sources import Sources
 from caretaker_collector.review.span import Span
 from caretaker_contract.metrics import Point
-from caretaker_rules.calendar import midnight_ms, zone_of
+from caretaker_rules.calendar import local, midnight_ms, zone_of
 from caretaker_rules.model import Device, Estate, Room, School, Whose
 from caretaker_rules.ownership import Owned, owned
 from caretaker_rules.timetable import DayKind, day_kind
@@ -76,11 +76,18 @@ class SchoolUse(Struct, frozen=True, kw_only=True):
 
     school: School
     rooms: tuple[RoomUse, ...]
+    days: Span | None = None  # from the first day of the span that was computed to the last; None: none was
 
     @property
     def booked(self) -> Booked:
         """All rooms together: sums, never means."""
         return sum((room.all_booked for room in self.rooms), Booked())
+
+    @property
+    def knows_lessons(self) -> bool:
+        """Whether anything says when its rooms are booked."""
+        rooms = self.school.rooms
+        return bool(self.school.timetable or any(room.lessons or room.calendar for room in rooms))
 
     @property
     def in_use_s(self) -> int:
@@ -109,7 +116,10 @@ async def use(sources: Sources, school: School, span: Span) -> SchoolUse:
     rooms = [
         _room(name, known.get(name), school, hours[name], lessons.get(name, ())) for name in order if name in hours
     ]
-    return SchoolUse(school=school, rooms=tuple(rooms))
+    zone = zone_of(school.time_zone)
+    known_days = [local(point.time_ns // 1_000_000, zone).date() for points in hours.values() for point in points]
+    days = Span(min(known_days), max(known_days)) if known_days else None
+    return SchoolUse(school=school, rooms=tuple(rooms), days=days)
 
 
 def _by_room(points: Iterable[Point]) -> dict[str, list[Point]]:
@@ -165,14 +175,14 @@ def computers(estate: Estate, school: School) -> list[Device]:
     ]
 
 
-def owning(estate: Estate, school: School, span: Span, room: str | None = None) -> Owned:
-    """What it costs to own the devices of a school, or of one of its rooms, for the days of a span."""
+def owning(estate: Estate, school: School, days: Span | None, room: str | None = None) -> Owned:
+    """What it costs to own the devices of a school, or of one of its rooms, for these days; None: for none."""
     own = [
         (device, estate.classes.get(device.device_class))
         for device in estate.devices.values()
         if device.school == school.name and room in (None, device.room)
     ]
-    return owned(own, span.first, span.last)
+    return owned(own, days.first, days.last) if days is not None else Owned()
 
 
 def indicators(sources: Sources, school: School) -> Indicators | None:
