@@ -132,7 +132,7 @@ async def test_a_price_that_lacks_for_one_device_leaves_the_cost_per_hour_unknow
 
 
 async def test_owning_counts_only_the_days_that_were_computed(tmp_path: Path) -> None:
-    """Two machines, 25 p a day each, on the 14th and the 15th: a school that joined in mid-month owes no whole month."""
+    """25 p a day each, on 14 and 15 September: a school that joined in mid-month pays no whole month."""
     bench = await lived(tmp_path)
     bench.estate = structs.replace(bench.estate, classes={"desktop": DESKTOP})
     _, facts, _ = await page_of(bench)
