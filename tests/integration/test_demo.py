@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -66,6 +70,7 @@ def test_a_bounded_demo_keeps_its_promises_and_leaves_answers(tmp_path: Path) ->
     # A second run starts afresh in the same folder, and ends on Ctrl-C in good order.
     second = demo(tmp_path)
     time.sleep(8)
+    _sign_in_to_the_desk(tmp_path / "demo-out")
     third = demo(tmp_path, "--for", "5")
     _, err = third.communicate(timeout=30)
     assert third.returncode == 2
@@ -75,6 +80,24 @@ def test_a_bounded_demo_keeps_its_promises_and_leaves_answers(tmp_path: Path) ->
     assert second.returncode == 0, err
     assert "all stored" in err
     assert "ending" in err
+
+
+def _sign_in_to_the_desk(out: Path) -> None:
+    """The demo's accounts open its desk, and only its owner can read their passwords."""
+    kept = out / "accounts.txt"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    passwords = dict(line.split()[:2] for line in kept.read_text().splitlines())
+    assert passwords.keys() == {"viewer", "engineer", "director"}
+    port = tomllib.loads((out / "collector.toml").read_text())["http"]["port"]
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    desk = f"http://127.0.0.1:{port}"
+    form = browser.open(f"{desk}/sign-in", timeout=20).read().decode()
+    token = re.search(r'name="csrf" value="([^"]+)"', form)
+    assert token is not None
+    fields = {"csrf": token[1], "name": "director", "password": passwords["director"], "next": "/"}
+    page = browser.open(f"{desk}/sign-in", urllib.parse.urlencode(fields).encode(), timeout=20).read().decode()
+    assert "Ashfield Secondary" in page
+    assert "Oakley Primary" not in page
 
 
 def test_a_folder_that_is_not_the_demos_is_left_alone(tmp_path: Path) -> None:
