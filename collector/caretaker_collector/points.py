@@ -49,7 +49,8 @@ def whole(points: Iterable[Point], *names: str) -> Iterator[Point]:
     InfluxDB may show a point half while it takes it in. Its day is marked when it is written, so whoever reads a day
     comes again.
     """
-    return (point for point in points if all(name in point.fields for name in names))
+    needed = set(names)
+    return (point for point in points if needed <= point.fields.keys())
 
 
 def points_of(message: Message, address: Address, received_ms: int, estate: Estate) -> list[Point]:

@@ -82,7 +82,7 @@ async def test_a_month_without_any_data_is_a_pack_that_says_so(bench: Bench) -> 
     whole(pack)
     assert {headline.verdict for headline in pack.headlines} <= {"no target", "cannot tell"}
     assert all(pack.facts[headline.fact].value is None for headline in pack.headlines)
-    assert "Caretaker came later" in told(pack)
+    assert pack.facts["availability"].why_not == "Caretaker came later"
 
 
 async def test_a_month_under_way_says_so_far_and_is_not_kept(bench: Bench, tmp_path: Path) -> None:
@@ -90,6 +90,12 @@ async def test_a_month_under_way_says_so_far_and_is_not_kept(bench: Bench, tmp_p
     whole(pack)
     assert "these are the figures so far" in told(pack)
     assert not keep.place(bench.db, tmp_path, pack).news
+
+
+async def test_a_month_that_was_seen_in_part_is_nothing_to_compare_with(bench: Bench) -> None:
+    pack = await made(bench, "2026-10")
+    assert pack.facts["availability.last_month"].why_not == "seen in part only"
+    assert pack.facts["energy.used.last_month"].why_not == "29 of its 30 days known"
 
 
 async def test_without_a_service_level_it_says_where_to_write_one(bench: Bench) -> None:

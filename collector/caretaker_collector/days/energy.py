@@ -145,10 +145,14 @@ class EnergyDays:
         for point, reason in await self._store.write(points):
             log.warning("the store refuses what was used and avoided", tags=point.tags, reason=reason)
 
-    async def points(self, length: str, school: str, first: date, last: date, now_ms: int) -> list[Point]:
-        """The points of a school, its rooms and its rules for the days from `first` to `last`."""
+    async def points(
+        self, length: str, school: str, first: date, last: date, now_ms: int, only_whole: bool = False
+    ) -> list[Point]:
+        """The points of a school, its rooms and its rules for the days from `first` to `last`; or only the school's."""
         zone = ZoneInfo(self._estate.schools[school].time_zone)
         used = await savings_report.used_by_room(self._store, self._estate, school, zone, first, last)
+        if only_whole:
+            used = {WHOLE: used[WHOLE]}
         baseline = await self._baseline(school, zone, now_ms)
         avoided, rules = dict[str, Savings](), dict[str, Savings]()
         if baseline is not None:
@@ -161,8 +165,11 @@ class EnergyDays:
             classes = self._estate.classes
 
             def reckon() -> tuple[Savings, dict[str, Savings], dict[str, Savings]]:
+                whole = assess(baseline, found, parts, classes)
+                if only_whole:
+                    return whole, {}, {}
                 return (
-                    assess(baseline, found, parts, classes),
+                    whole,
                     assess_each(baseline, found, parts, classes, lambda spell: spell.room, names),
                     assess_each(baseline, found, parts, classes, asked.rule, acted),
                 )

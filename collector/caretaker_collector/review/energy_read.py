@@ -72,7 +72,9 @@ async def weeks(sources: Sources, school: School, span: Span) -> list[Energy]:
     for week in span.weeks():
         until, days = reckoned(sources, school.name, week)
         if until is not None:
-            points = await sources.energy.points("month", school.name, week.first, until, sources.now_ms)
+            points = await sources.energy.points(
+                "month", school.name, week.first, until, sources.now_ms, only_whole=True
+            )
             found.append(read(points, week, until, days))
     return found
 

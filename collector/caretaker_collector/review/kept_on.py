@@ -62,6 +62,7 @@ WORDS: dict[str, str] = {
     Why.COLLECTOR_BEHIND: "Caretaker itself was behind",
     Why.NO_BROKER: "Caretaker itself had no connection",
 }
+IDLE = PowerState.IDLE.value
 _PASSES = frozenset({Why.IN_USE.value, Why.NOT_IDLE_LONG_ENOUGH.value})
 _NOT_OF_ENERGY = frozenset({Verdict.WAKE.value, Verdict.NOT_WOKEN.value})
 _ACTS = frozenset(verdict.value for verdict in ACTING)
@@ -140,10 +141,10 @@ async def _idle(
                 continue
             at_ms, key = point.time_ns // 1_000_000, (device, room)
             # Before its first change of the span it was what this one says that it was.
-            before = since.get(key, (span_ms, point.fields["from_state"] == PowerState.IDLE))
+            before = since.get(key, (span_ms, point.fields["from_state"] == IDLE))
             if before[1] and before[0] < min(at_ms, end_ms):
                 found.setdefault(key, []).append((before[0], min(at_ms, end_ms)))
-            since[key] = (at_ms, point.fields["to_state"] == PowerState.IDLE)
+            since[key] = (at_ms, point.fields["to_state"] == IDLE)
         day += timedelta(days=1)
     for key, (from_ms, is_idle) in since.items():
         if is_idle and from_ms < end_ms:
