@@ -80,6 +80,8 @@ def test_a_hold_keeps_machines_on_until_it_is_undone(site: Site, open_window: Op
     other.refused(409)
     assert "6 held" in other.text("dialog .banner")
     assert site.machines.asked(Verb.SHUT_DOWN) == set()
+    _, out, _ = site.caretaker("why", "ash/pc-000")
+    assert "held until" in out, out
 
     undo.click()
     window.page.locator("dialog button.do").wait_for()
@@ -215,6 +217,13 @@ def test_a_code_on_the_wall_keeps_the_room_on(site: Site, open_window: OpenWindo
     assert (room, why, by) == ("ict1", "still here", "somebody with the link of ash/ict1")
     window.goto("/rooms/ash/ict1")
     shown(window, "main", "still here")
+    window.page.locator("main a.act").filter(has_text="Shut down").first.click()
+    shown(window, "dialog #touches", "6 held")
+    window.page.keyboard.press("Escape")
+    code, said, _ = site.caretaker("shut-down", "ash/ict1", "--reason", "power cut")
+    assert "6 held" in said, (code, said)
+    _, out, _ = site.caretaker("why", "ash/pc-001")
+    assert "held until" in out, out
     feed = site.world.data / "planned" / "ash.ics"
     eventually(lambda: feed.exists() and "Kept on: ICT suite 1" in feed.read_text(), 10)
     everybody = open_window(site.base)
