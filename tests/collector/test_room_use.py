@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from caretaker_rules.model import Room, Share
+from caretaker_collector.calendars import read_school
+from caretaker_rules.model import Room, School, Share
+from caretaker_rules.timetable import Shared
 from rules_world import london_ms
 from sla_world import IDLE, IN_USE, Bench
 
@@ -79,3 +81,46 @@ async def test_a_lesson_that_is_no_longer_in_the_timetable_counts_no_more(bench)
         "length_s": 0, "seats": 0, "used": 0, "seen": 0, "in_use_s": 0, "whose": "",
     }  # fmt: skip
     assert found[london_ms("2026-09-14 09:00")]["seats"] == 2
+
+
+ICS = """BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//test//EN
+BEGIN:VEVENT
+UID:1
+DTSTART:20260914T160000
+DTEND:20260914T170000
+SUMMARY:Mr Smith's class
+CATEGORIES:Adult Class,12 seats
+END:VEVENT
+BEGIN:VEVENT
+UID:2
+DTSTART:20260914T170000
+DTEND:20260914T180000
+CATEGORIES:Partner school
+END:VEVENT
+BEGIN:VEVENT
+UID:3
+DTSTART:20260914T180000
+DTEND:20260914T190000
+SUMMARY:partner
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def test_a_calendar_s_categories_say_whose_a_booking_is_and_nothing_else_of_it_is_kept(tmp_path: Path) -> None:
+    """A title is nobody's category: the third booking is the host's, which needs no entry."""
+    (tmp_path / "ict1.ics").write_text(ICS)
+    shared = [Share(whose="community", categories=["adult class"])]
+    school = School(name="ash", title="Ash", rooms=[Room(name="ict1", calendar="ict1.ics", shared=shared)])
+    read = read_school(school, tmp_path, date(2026, 9, 1), date(2026, 9, 30))
+    assert read.faults == []
+    assert read.timetable.shared == {
+        "ict1": (
+            Shared(london_ms("2026-09-14 16:00"), london_ms("2026-09-14 17:00"), "community", 12),
+            Shared(london_ms("2026-09-14 17:00"), london_ms("2026-09-14 18:00"), "partner"),
+        )
+    }
+    assert "Smith" not in repr(read)
+    assert len(read.timetable.bookings["ict1"]) == 1  # the rules see one booked time, as before

@@ -87,3 +87,22 @@ def test_days_of_rooms_and_schools_add_up_to_those_of_machines(boards_world: Boa
         for name in ("device_day", "room_day", "school_day")
     )
     assert machines == rooms == schools != []
+
+
+def test_hours_of_rooms_add_up_to_the_use_of_the_machines_that_people_sit_at(boards_world: BoardsWorld) -> None:
+    """And every room has one series of them, whatever happens in it."""
+    people = {
+        device.name
+        for device in boards_world.estate.devices.values()
+        if device.school == "ash" and not boards_world.estate.classes[device.device_class].always_on
+    }
+    machines = boards_world.ask(
+        'SELECT sum("in_use_s") AS in_use_s FROM "device_day" WHERE "school" = \'ash\' GROUP BY "device"'
+    )
+    rooms = boards_world.ask(
+        'SELECT sum("in_use_s") AS in_use_s FROM "room_hour" WHERE "school" = \'ash\' '
+        'GROUP BY "room", "class", "device"'
+    )
+    assert sum(row["in_use_s"] for row in rooms) == sum(row["in_use_s"] for row in machines if row["device"] in people)
+    assert {(row["class"], row["device"]) for row in rooms} == {("room", "all")}
+    assert len(rooms) == len({row["room"] for row in rooms}) > 10
