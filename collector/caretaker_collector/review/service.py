@@ -381,7 +381,9 @@ def _outages(inputs: Inputs, facts: Facts) -> Section:
         facts.add(
             "outages.longest", "the longest outage, in time of service", Unit.SECONDS, longest[2], source="outages"
         )
-        facts.text("outages.longest_what", "what it was", f"{longest[5]}: {longest[7]}")
+        facts.text(
+            "outages.longest_what", "what it was", str(longest[7]) if longest[6] else f"{longest[5]}: {longest[7]}"
+        )
         facts.add("outages.longest_from", "when it began", Unit.MOMENT, longest[0], source="outages")
         sentences.append(
             facts.say(
