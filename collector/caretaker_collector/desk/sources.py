@@ -182,8 +182,8 @@ class Sources:
         return await self._worker.run(do)
 
     async def apart(self, work: Callable[[], T]) -> T:
-        """Do what takes long and needs no state file in the desk's thread."""
-        return await self._worker.run(work)
+        """Do what takes long and needs no state file in another thread: no page waits behind it."""
+        return await asyncio.to_thread(work)
 
     async def kept(self, key: object, mark: object, make: Callable[[], Awaitable[T]]) -> T:
         """What `make` gives, made once for each mark, however many ask for it at the same time."""
