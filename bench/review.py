@@ -86,7 +86,7 @@ def one(folder: Path, times: int) -> dict[str, float]:
 def many(folder: Path, packs: int, workers: int) -> dict[str, float]:
     """Packs of as many schools in worker processes: how many a minute, and the most memory of a worker."""
     pack, most = full(), 0
-    started = time.perf_counter()
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with Press(workers) as press:
         schools = [msgspec.structs.replace(pack, place=f"school-{number:03}") for number in range(packs)]
         for drawn in press.draw_all(schools, folder):
@@ -98,7 +98,10 @@ def many(folder: Path, packs: int, workers: int) -> dict[str, float]:
                 except psutil.NoSuchProcess:
                     pass  # a worker that was replaced
     took_s = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     return {
+        "worker_cpu_s_a_pack": cpu_s / packs,
         "packs": packs,
         "workers": workers,
         "took_s": took_s,

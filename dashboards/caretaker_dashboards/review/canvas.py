@@ -221,6 +221,5 @@ class Canvas:
         out = io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         self.figure.savefig(out, format="svg", metadata=nothing, transparent=True)
-        # matplotlib names one font, and notes texts in comments: names do not belong there.
-        plain = re.sub(rb"<!--.*?-->\s*", b"", out.getvalue(), flags=re.DOTALL)
-        return re.sub(rb"\n *", b"\n", plain).replace(b"'DejaVu Sans'", _FONTS)
+        # matplotlib names one font, which a reader may not have.
+        return re.sub(rb"\n *", b"\n", out.getvalue()).replace(b"'DejaVu Sans'", _FONTS)

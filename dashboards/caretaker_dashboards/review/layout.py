@@ -89,4 +89,4 @@ def _shared(natural: Sequence[float], least: Sequence[float]) -> Fitted:
 
 def _head(head: str) -> float:
     """Letters of the longest word of a heading, which is bold."""
-    return 1.15 * max(map(len, head.split()), default=0)
+    return 1.22 * max(map(len, head.split()), default=0)
