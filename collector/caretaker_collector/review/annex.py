@@ -375,7 +375,7 @@ def _systems(inputs: Inputs, facts: Facts, held: Sequence[Held]) -> Section:
             Column(key="school", title="School"),
             Column(key="system", title="System"),
             Column(key="count", title="Machines", unit=Unit.COUNT, total="sum"),
-            Column(key="ends", title="Supported until", unit=Unit.DATE),
+            Column(key="ends", title="Until", unit=Unit.DATE),
             Column(key="state", title="State"),
             Column(key="source", title="By"),
         ],
