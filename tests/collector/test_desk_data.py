@@ -16,6 +16,7 @@ from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.incidents import view as incident_view
 from caretaker_collector.order_book import Scope
 from caretaker_contract.errors import ConfigError
+from caretaker_contract.metrics import Point
 from caretaker_dashboards.desk.ports import NotThere
 from caretaker_rules.calendar import Booked, day_bookings
 from caretaker_rules.decisions import Verdict
@@ -387,6 +388,20 @@ async def test_what_somebody_did_is_on_the_page_at_once(fresh: DeskWorld) -> Non
     assert line.acknowledged
     people.stop(db, None, None, now_ms, "fire drill")
     assert (await fresh.data.estate(ALL)).stopped == "fire drill"
+
+
+async def test_what_was_avoided_is_the_newest_day_that_was_reckoned_and_says_which(fresh: DeskWorld) -> None:
+    def point(day: str, room: str, factor: float) -> Point:
+        kwh = {"both_kwh_low": 1.0 * factor, "both_kwh": 2.0 * factor, "both_kwh_high": 3.0 * factor}
+        labels = ("ash", room, "all" if room == "all" else "room", "all")
+        return Point("energy_day", london_ms(f"{day} 00:00") * 1_000_000, labels, {"used_kwh": 9.5, **kwh})
+
+    await fresh.collector.store.write(
+        [point("2026-10-02", "all", 1), point("2026-10-05", "all", 4), point("2026-10-05", "lib", 50)]
+    )
+    row = (await fresh.data.estate(ALL)).schools[0]
+    assert (row.avoided_kwh, row.avoided_day) == ((4.0, 8.0, 12.0), "2026-10-05")
+    assert row.used_today_kwh is None, "yesterday's is not today's"
 
 
 async def test_the_audit_log_is_shown_a_page_at_a_time_and_a_school_its_own_lines(fresh: DeskWorld) -> None:
