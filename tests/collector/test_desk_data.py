@@ -394,11 +394,12 @@ async def test_what_was_avoided_is_the_newest_day_that_was_reckoned_and_says_whi
     def point(day: str, room: str, factor: float) -> Point:
         kwh = {"both_kwh_low": 1.0 * factor, "both_kwh": 2.0 * factor, "both_kwh_high": 3.0 * factor}
         labels = ("ash", room, "all" if room == "all" else "room", "all")
-        return Point("energy_day", london_ms(f"{day} 00:00") * 1_000_000, labels, {"used_kwh": 9.5, **kwh})
+        return Point(
+            "energy_day", london_ms(f"{day} 00:00") * 1_000_000, labels, {"device_days": 1, "used_kwh": 9.5, **kwh}
+        )
 
-    await fresh.collector.store.write(
-        [point("2026-10-02", "all", 1), point("2026-10-05", "all", 4), point("2026-10-05", "lib", 50)]
-    )
+    some = [point("2026-10-02", "all", 1), point("2026-10-05", "all", 4), point("2026-10-05", "lib", 50)]
+    assert await fresh.collector.store.write(some) == []
     row = (await fresh.data.estate(ALL)).schools[0]
     assert (row.avoided_kwh, row.avoided_day) == ((4.0, 8.0, 12.0), "2026-10-05")
     assert row.used_today_kwh is None, "yesterday's is not today's"
