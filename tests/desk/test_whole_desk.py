@@ -190,6 +190,26 @@ def test_the_stop_switch_stops_and_resumes(site: Site, open_window: OpenWindow) 
     assert audited(site, "resume")[0][:2] == ("dan", "desk")
 
 
+def test_the_desk_works_without_scripts_from_signing_in_to_an_action(site: Site, open_window: OpenWindow) -> None:
+    """Work on the library: a form that is a page, sent with its token; then ended again the same way."""
+    window = open_window(site.base, script=False)
+    site.sign_in(window, "eve")
+    window.goto("/rooms/ash/lib")
+    window.page.locator("main a.act").filter(has_text="Maintenance").first.click()
+    window.page.locator("[name=reason]").fill("new projector")
+    window.page.locator("button.do").click()
+    assert "new projector" in window.text("main") or window.page.locator(".banner.good").count()
+    assert audited(site, "maintenance")[0] == ("eve", "desk", "ash/lib", "done")
+    window.goto("/records?kind=maintenance")
+    row = window.page.locator("main tr").filter(has_text="new projector")
+    row.locator("a.act").filter(has_text="End").first.click()
+    if window.page.locator("[name=reason]").count():
+        window.page.locator("[name=reason]").fill("it came early")
+    window.page.locator("button.do").click()
+    assert records(site, "SELECT count(*) FROM holds WHERE kind = 'maintenance' AND ended_ms IS NULL") == [(0,)]
+    assert audited(site, "end")[0][:2] == ("eve", "desk")
+
+
 def test_a_code_on_the_wall_keeps_the_room_on(site: Site, open_window: OpenWindow) -> None:
     """A manager makes the link; a phone that has signed in nowhere follows the code and presses the button."""
     machines_are_idle(site)
