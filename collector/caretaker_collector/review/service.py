@@ -1,48 +1,20 @@
 """The page of service: what was promised and kept, what failed and for how long, what was planned, what nobody saw."""
 
-from collections.abc import Iterable
-
-from caretaker_collector.review import totals
+from caretaker_collector.review import service_incidents, service_outages, totals
 from caretaker_collector.review.facts import Facts, cut_percent
-from caretaker_collector.review.inputs import Inputs, SchoolInputs
-from caretaker_collector.review.service_read import Shown
+from caretaker_collector.review.inputs import Inputs
 from caretaker_collector.sla.places import Line
 from caretaker_dashboards.review.pack import Chart, Column, Page, Section, Sentence, Table, Unit, Value
 from caretaker_rules import sla
-from caretaker_rules.alert_text import short
 from caretaker_rules.availability import Figure
-from caretaker_rules.clocks import Clock
-from caretaker_rules.incidents import RULES, Action
-from caretaker_rules.intervals import union
-from caretaker_rules.sla_faults import Fault
 
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
-MOST_INCIDENTS, MOST_OUTAGES, MOST_PLANNED = 40, 15, 20
-WHATS = {
-    "lost": "not heard any more",
-    "off": "off, and nobody said why",
-    "not_back": "not back when needed",
-    "overrun": "planned work that took longer",
-}
-CAUSES = {
-    "user": "its user switched it off",
-    "rule": "a rule switched it off",
-    "maintenance": "switched off for planned work",
-    "restart": "a restart",
-    "agent_stop": "its agent was stopped",
-}
+MOST_BLIND, MOST_PLANNED = 15, 20
 FAILURES = {
     "availability": "percentage points below target",
     "response": "late answers",
     "fix": "late fixes",
     "room_not_ready": "lessons whose room was not ready",
-}
-_TOLD = {
-    Action.NOTED: "{text}",
-    Action.PAUSED: "waited for the school: {text}",
-    Action.FIXED: "{text}",
-    Action.TICKET: "ticket {text}",
-    Action.ASSIGNED: "given to {text}",
 }
 
 
@@ -50,8 +22,8 @@ def page(inputs: Inputs, facts: Facts) -> Page:
     """The facts of `totals` are there."""
     sections = [
         _availability(inputs, facts),
-        _incidents(inputs, facts),
-        _outages(inputs, facts),
+        service_incidents.section(inputs, facts),
+        service_outages.section(inputs, facts),
         _planned(inputs, facts),
         _credits(inputs, facts),
         _blind(inputs, facts),
@@ -98,7 +70,7 @@ def _availability(inputs: Inputs, facts: Facts) -> Section:
             Column(key="outages", title="Outages of machines", unit=Unit.COUNT, total="sum"),
         ],
         rows=[_place(line) for line in inputs.inside],
-        empty=_empty(inputs, "no time was owed"),
+        empty=totals.empty(inputs, "no time was owed"),
         note="Hours of machines. A range where something was not seen: at least, if all of that was down.",
     )
     charts = []
@@ -172,7 +144,7 @@ def _levels(inputs: Inputs) -> Table:
             for part in each.service.months.parts
             if not each.service.months.why_not
         ],
-        empty=_empty(inputs, "no time was owed"),
+        empty=totals.empty(inputs, "no time was owed"),
         note="Met is said only when all of them are met.",
     )
 
@@ -192,254 +164,6 @@ def _place(line: Line) -> list[Value]:
         cut_percent(line.targets[0]) if len(line.targets) == 1 else None,
         line.outages,
     ]
-
-
-# -- incidents ---------------------------------------------------------------------------------------------------------
-
-
-def _incidents(inputs: Inputs, facts: Facts) -> Section:
-    shown = [(each, one) for each in inputs.schools for one in each.service.opened]
-    merged = sum(each.service.merged for each in inputs.schools)
-    facts.add("incidents.opened", "incidents opened", Unit.COUNT, len(shown), source="incident log")
-    facts.add("incidents.merged", "incidents that became part of another", Unit.COUNT, merged, source="incident log")
-    sentences = []
-    if shown:
-        text = "{incidents.opened} incidents were opened"
-        sentences.append(facts.say(text + (", {incidents.merged} more became part of another." if merged else ".")))
-        if facts.value("incidents.decided"):
-            late = facts.value("incidents.late")
-            text = "{incidents.in_time} of {incidents.decided} were fixed within the time promised"
-            sentences.append(
-                facts.say(f"{text}; {{incidents.late}} were late." if late else f"{text}.", "bad" if late else "good")
-            )
-    elif unseen(inputs):
-        sentences.append(facts.say("Incidents are n/a: Caretaker came later.", "note"))
-    else:
-        sentences.append(facts.say("No incident was opened.", "good"))
-    times = Table(
-        name="Times by priority",
-        title="Answered and fixed in time, by priority",
-        columns=[
-            Column(key="level", title="Level"),
-            Column(key="priority", title="Priority", unit=Unit.COUNT),
-            Column(key="answer", title="Answer within", unit=Unit.SECONDS),
-            Column(key="answered", title="Answered in time", unit=Unit.COUNT, total="sum"),
-            Column(key="answered_late", title="Answered late", unit=Unit.COUNT, total="sum"),
-            Column(key="fix", title="Fix within", unit=Unit.SECONDS),
-            Column(key="fixed", title="Fixed in time", unit=Unit.COUNT, total="sum"),
-            Column(key="fixed_late", title="Fixed late", unit=Unit.COUNT, total="sum"),
-            Column(key="running", title="Open, not late", unit=Unit.COUNT, total="sum"),
-        ],
-        rows=_times(inputs),
-        empty=_empty(inputs, "no incident with a clock was opened"),
-        note="Lengths are of service: the clock stands still when school is out, and while the school is waited for.",
-    )
-    table = Table(
-        name="Incidents",
-        title="Incidents opened",
-        columns=[
-            Column(key="name", title="Incident"),
-            Column(key="priority", title="Priority", unit=Unit.COUNT),
-            Column(key="what", title="What"),
-            Column(key="opened", title="Opened", unit=Unit.MOMENT),
-            Column(key="used", title="Fixed after", unit=Unit.SECONDS),
-            Column(key="allowed", title="Promised", unit=Unit.SECONDS),
-            Column(key="stands", title="In time?"),
-            Column(key="done", title="Cause, and what was done"),
-        ],
-        rows=[_incident(inputs, each, one) for each, one in shown],
-        empty="No incident was opened.",
-        note="Times are of service, on the contract's clock. No times: no level, or none for that priority.",
-        most=MOST_INCIDENTS,
-    )
-    answers = Table(
-        name="Answers",
-        title="How soon they were answered",
-        columns=[
-            Column(key="name", title="Incident"),
-            Column(key="where", title="Where"),
-            Column(key="hits", title="Machines hit", unit=Unit.COUNT),
-            Column(key="used", title="Answered after", unit=Unit.SECONDS),
-            Column(key="allowed", title="Promised", unit=Unit.SECONDS),
-            Column(key="stands", title="In time?"),
-        ],
-        rows=[_answer(one) for _, one in shown],
-        empty="No incident was opened.",
-        most=MOST_INCIDENTS,
-    )
-    return Section(title="Incidents", sentences=sentences, tables=[times, table, answers])
-
-
-def _times(inputs: Inputs) -> list[list[Value]]:
-    rows: list[list[Value]] = []
-    for each in inputs.schools:
-        for part in each.service.months.parts:
-            level = f"{each.school.title}, {part.title}" if inputs.where.of_many else part.title
-            answered = {row.priority: row for row in part.answered}
-            for fix in part.fixed:
-                answer = answered.get(fix.priority)
-                rows.append(
-                    [
-                        level,
-                        fix.priority,
-                        answer.allowed_ms / 1000 if answer else None,
-                        answer.in_time if answer else None,
-                        answer.late if answer else None,
-                        fix.allowed_ms / 1000,
-                        fix.in_time,
-                        fix.late,
-                        fix.running,
-                    ]
-                )
-    return rows
-
-
-def _incident(inputs: Inputs, each: SchoolInputs, shown: Shown) -> list[Value]:
-    incident = shown.incident
-    what = f"{each.school.title}: {short(incident)}" if inputs.where.of_many else short(incident)
-    why = cause(shown.causes)
-    return [
-        incident.name,
-        incident.priority,
-        what,
-        incident.opened_ms,
-        *_used(shown.fix),
-        stands(shown.fix),
-        "; ".join(part for part in (why, done(shown)) if part),
-    ]
-
-
-def _answer(shown: Shown) -> list[Value]:
-    incident = shown.incident
-    hits = len(incident.ever_hit) or None
-    return [incident.name, str(incident.subject), hits, *_used(shown.answer), stands(shown.answer)]
-
-
-def _used(clock: Clock | None) -> tuple[Value, Value]:
-    return (None, None) if clock is None else (clock.used_ms / 1000, clock.allowance_ms / 1000)
-
-
-def stands(clock: Clock | None) -> str:
-    """How a clock stands, in words."""
-    if clock is None:
-        return "no clock"
-    if clock.late:
-        return "late"
-    return "in time" if clock.ended_ms else "waits for the school" if clock.paused else "runs"
-
-
-def cause(causes: Iterable[str]) -> str:
-    """What machines said, in words; "": nothing. People's own words are in what was done."""
-    words = dict.fromkeys(WHATS.get(each) or CAUSES.get(each) or "" for each in causes)
-    return ", ".join(word for word in words if word)
-
-
-def done(shown: Shown) -> str:
-    """What people wrote of it, and how it ended."""
-    told = []
-    for entry in shown.log:
-        words = _TOLD.get(entry.action)
-        if words is not None and entry.text and entry.by != RULES:
-            told.append(words.format(text=entry.text))
-    told += [f"{each.name} became part of it: {short(each)}" for each in shown.merged]
-    incident = shown.incident
-    if incident.open:
-        told.append("still open")
-    elif incident.fixed_by == RULES:
-        told.append("over by itself: nothing of it is wrong any more")
-    elif not told:
-        told.append(f"fixed by {incident.fixed_by}")
-    return "; ".join(dict.fromkeys(told))
-
-
-# -- outages -----------------------------------------------------------------------------------------------------------
-
-
-def _outages(inputs: Inputs, facts: Facts) -> Section:
-    faults = [(each, fault) for each in inputs.schools for fault in each.service.months.faults]
-    why = inputs.now.no_service
-    facts.add(
-        "outages.faults",
-        "faults, each counted once however many machines it hit",
-        Unit.COUNT,
-        None if why else sum(part.faults for each in inputs.schools for part in each.service.months.parts),
-        why_not=why,
-        source="outages and incident log",
-        command=totals.service_command(inputs, inputs.span.month),
-    )
-    rows = sorted((_fault(each, fault) for each, fault in faults), key=lambda row: (-_number(row[3]), str(row[0])))
-    sentences = []
-    if why:
-        sentences.append(facts.say(f"Outages are n/a: {why}.", "note"))
-    elif not rows:
-        sentences.append(facts.say("No machine was down in the time owed.", "good"))
-    else:
-        sentences.append(
-            facts.say("{outages.faults} faults kept machines down for {availability.down} of the time owed.")
-        )
-        longest = max(rows, key=lambda row: (_number(row[2]), _number(row[3])))
-        facts.add(
-            "outages.longest", "the longest outage, in time of service", Unit.SECONDS, longest[2], source="outages"
-        )
-        facts.text(
-            "outages.longest_what", "what it was", str(longest[7]) if longest[6] else f"{longest[5]}: {longest[7]}"
-        )
-        facts.add("outages.longest_from", "when it began", Unit.MOMENT, longest[0], source="outages")
-        sentences.append(
-            facts.say(
-                "The longest lasted {outages.longest} of service, from {outages.longest_from}: {outages.longest_what}."
-            )
-        )
-    table = Table(
-        name="Outages",
-        title="Outages, the heaviest first",
-        columns=[
-            Column(key="from", title="From", unit=Unit.MOMENT),
-            Column(key="until", title="Until", unit=Unit.MOMENT),
-            Column(key="lasted", title="Of service", unit=Unit.SECONDS),
-            Column(key="down", title="Down, machines together", unit=Unit.MINUTES, total="sum"),
-            Column(key="machines", title="Machines", unit=Unit.COUNT),
-            Column(key="where", title="Where"),
-            Column(key="incident", title="Incident"),
-            Column(key="what", title="What and why"),
-        ],
-        rows=rows,
-        empty=_empty(inputs, "no machine was down in the time owed"),
-        note="What belongs to one incident is one line. Of service: time with at least one of its machines down.",
-        most=MOST_OUTAGES,
-    )
-    return Section(title="Outages", sentences=sentences, tables=[table])
-
-
-def _fault(each: SchoolInputs, fault: Fault) -> list[Value]:
-    school = each.school.name
-    rooms = sorted({outage.room for outage in fault.outages if outage.room})
-    where = f"{school}/{fault.devices[0]}" if len(fault.devices) == 1 else f"{school}: {', '.join(rooms) or 'machines'}"
-    return [
-        fault.from_ms,
-        fault.until_ms,
-        _lasted_ms(each, fault) / 1000,
-        fault.down_ms / _MINUTE_MS,
-        len(fault.devices),
-        where,
-        fault.incident or None,
-        ": ".join(part for part in (fault.title, cause((*fault.whats, *fault.causes))) if part),
-    ]
-
-
-def _lasted_ms(each: SchoolInputs, fault: Fault) -> int:
-    """Time of service in which at least one machine of it was down; what came back and went again is not filled in."""
-    spans = union((outage.from_ms, outage.until_ms) for outage in fault.outages)
-    return sum(each.service.months.clock.used_ms(begin, end) for begin, end in spans)
-
-
-def unseen(inputs: Inputs) -> bool:
-    """Whether Caretaker was at none of the schools before the span ended."""
-    return not any(each.service.months.watched for each in inputs.schools)
-
-
-def _number(value: Value) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
 
 
 # -- planned work, credits ---------------------------------------------------------------------------------------------
@@ -532,7 +256,7 @@ def _credits(inputs: Inputs, facts: Facts) -> Section:
             Column(key="most_percent", title="At most, of the charge", unit=Unit.PERCENT, total="sum"),
         ],
         rows=rows,
-        empty=_empty(inputs, "nothing that costs credits failed"),
+        empty=totals.empty(inputs, "nothing that costs credits failed"),
         note="Caps of a month are not in these lines; the sentence above has them.",
     )
     return Section(title="Credits", sentences=[_cost(facts, why)], tables=[table])
@@ -576,7 +300,7 @@ def _blind(inputs: Inputs, facts: Facts) -> Section:
                 "note",
             )
         )
-    elif unseen(inputs):
+    elif totals.unseen(inputs):
         sentences.append(facts.say("Caretaker came later: all of it is unknown.", "note"))
     elif inputs.now.no_service:
         sentences.append(facts.say("No time was owed that Caretaker could have missed.", "note"))
@@ -596,7 +320,7 @@ def _blind(inputs: Inputs, facts: Facts) -> Section:
             for each, (begin, end) in spans
         ],
         empty="Nothing to show: there is no time of service in which Caretaker was there and could not see.",
-        most=MOST_OUTAGES,
+        most=MOST_BLIND,
     )
     stated = [(each, one) for each in inputs.schools for one in each.service.months.stated]
     facts.add(
@@ -645,12 +369,3 @@ def _blind(inputs: Inputs, facts: Facts) -> Section:
 
 def _whole(figure: sla.Month) -> Figure:
     return sum((part.availability.devices for part in figure.parts), Figure())
-
-
-def _empty(inputs: Inputs, why: str) -> str:
-    """Why a table is empty, and what to do about it."""
-    if inputs.now.no_service == "no service level was agreed":
-        return "No service level was agreed: write one in service.toml and name it in estate.toml."
-    if inputs.now.no_service:
-        return f"Nothing to show: {inputs.now.no_service}."
-    return f"Nothing to show: {why}."

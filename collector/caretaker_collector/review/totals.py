@@ -246,3 +246,17 @@ def fits(value: float | None, target: float | None, better: Callable[[float, flo
     if value is None:
         return "cannot tell"
     return "met" if better(value, target) else "missed"
+
+
+def unseen(inputs: Inputs) -> bool:
+    """Whether Caretaker was at none of the schools before the span ended."""
+    return not any(each.service.months.watched for each in inputs.schools)
+
+
+def empty(inputs: Inputs, why: str) -> str:
+    """Why a table is empty, and what to do about it."""
+    if inputs.now.no_service == "no service level was agreed":
+        return "No service level was agreed: write one in service.toml and name it in estate.toml."
+    if inputs.now.no_service:
+        return f"Nothing to show: {inputs.now.no_service}."
+    return f"Nothing to show: {why}."
