@@ -103,6 +103,8 @@ def test_bars_begin_at_zero_and_are_as_long_as_their_values(horizontal: bool) ->
         if isinstance(bar, Rectangle)
     }
     assert len(starts) == 1
+    (start,) = starts
+    assert start > 0.1 if horizontal else start < drawing.canvas.height - 0.2, "zero is on the drawing"
     assert sizes[0] / sizes[2] == pytest.approx(2)
     assert sizes[1] / sizes[0] == pytest.approx(1.01)
 
