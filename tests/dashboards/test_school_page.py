@@ -113,6 +113,19 @@ def test_the_first_line_answers_the_question() -> None:
     assert headline(empty()) == ("We have not heard from any machine of the school yet", "warn")
 
 
+def test_what_was_avoided_is_not_promised_where_nothing_can_be_compared() -> None:
+    """The month was reckoned and claims nothing: there is no baseline, and there will be none tomorrow."""
+    known = full()
+    assert known.energy_month is not None
+    week = [msgspec.structs.replace(day, avoided_kwh=None) for day in known.week]
+    month = msgspec.structs.replace(known.energy_month, avoided_kwh=None)
+    bare = msgspec.structs.replace(known, week=week, energy_month=month)
+    page = get(school_site(StubSchools({"ash": bare}), viewer()), "/s/ash").text
+    assert "nothing to compare with" in page and "not reckoned yet" not in page
+    page = get(school_site(StubSchools({"ash": known}), viewer()), "/s/ash").text
+    assert "nothing to compare with" not in page and "not reckoned yet" in page
+
+
 def test_the_feed_is_atom_with_stable_entries_and_nothing_that_was_typed() -> None:
     made = atom(full(), "https://desk.example/s/ash/feed.atom")
     assert made == atom(full(), "https://desk.example/s/ash/feed.atom")
