@@ -50,18 +50,18 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Seats used",
-        "Machines in use for at least a minute of a lesson or booking, of the machines of its room, summed over lessons; a "
-        "booking of more than two hours counts hour by hour. Seats that nobody saw make a range.",
+        "Machines in use for at least a minute of a lesson or booking, of the machines of its room, summed over lessons; "
+        "a booking of more than two hours counts hour by hour. Seats that nobody saw make a range.",
     ),
     (
         "Cost of an hour of use",
-        "The price of each device spread evenly over the years that it is meant to last, and the energy of all of them, "
-        "for each hour in which a machine was in use. Contract, licences, line and people are not in it.",
+        "The price of each device spread evenly over the years that it is meant to last, and the energy of all of "
+        "them, for each hour in which a machine was in use. Contract, licences, line and people are not in it.",
     ),
     (
         "Repairs without a visit",
-        "Incidents that ended within an hour of a restart or wake of ours, of which nobody wrote that they went there or "
-        "worked by hand. What went away by itself does not count.",
+        "Incidents that ended within an hour of a restart or wake of ours, of which nobody wrote that they went there "
+        "or worked by hand. What went away by itself does not count.",
     ),
     (
         "The even share of a plan",
