@@ -50,8 +50,8 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Seats used",
-        "Machines in use for at least a minute of a lesson or booking, of the machines of its room, summed over lessons; "
-        "a booking of more than two hours counts hour by hour. Seats that nobody saw make a range.",
+        "Machines in use for at least a minute of a lesson or booking, of the machines of its room, summed over "
+        "lessons; a booking of more than two hours counts hour by hour. Seats that nobody saw make a range.",
     ),
     (
         "Cost of an hour of use",
