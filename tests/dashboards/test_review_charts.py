@@ -135,8 +135,8 @@ def test_no_chart_is_drawn_without_a_number(kind: str, rows: list[list[Value]]) 
 @pytest.mark.parametrize("value", [0.0, -3.0, 1e-9, 1e12])
 def test_odd_numbers_are_drawn(kind: str, value: float) -> None:
     made = table([["a", value], ["b", None], ["c", float("nan")]], Unit.NUMBER)
-    (drawing,) = charts.draw(chart(kind), made)
-    assert overlaps(drawing.canvas) == []
+    drawn = charts.draw(chart(kind), made)
+    assert [overlaps(drawing.canvas) for drawing in drawn] == [[]] * (value != 0 or kind in ("lines", "dots"))
 
 
 def test_the_same_chart_is_the_same_bytes() -> None:

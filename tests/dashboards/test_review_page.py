@@ -163,7 +163,7 @@ def test_a_chart_whose_figures_are_all_unknown_is_a_sentence() -> None:
         full(), pages=[Page(key="energy", title="Energy", question="?", sections=[section])], headlines=[]
     )
     shown = " ".join(read(render(pack)).text)
-    assert "No figure is known to draw." in shown
+    assert "Nothing to draw: every figure is zero, or not known." in shown
 
 
 def test_a_sentence_that_names_no_fact_shows_what_was_written() -> None:

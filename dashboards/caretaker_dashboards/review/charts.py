@@ -97,10 +97,16 @@ class _Data:
 
 
 def draw(chart: Chart, table: Table, zone: str = "UTC", *, narrow: bool = False) -> list[Drawing]:
-    """The drawings of a chart: [] if no number is known. Raises KeyError for a column that the table does not have."""
+    """The drawings of a chart; [] if no number is known, or there is nothing but zero to draw bars or shades of.
+
+    Raises KeyError for a column that the table does not have.
+    """
     data = _Data(chart, table, zone)
     series = [data.series(key) for key in chart.y]
     if not any(one.known for one in series):
+        return []
+    low, high = data.bounds()
+    if chart.kind in ("bars", "heat") and not any([*(any(one.known) for one in series), *low, *high]):
         return []
     kinds: dict[str, Callable[[_Data, list[_Series], float], list[Drawing]]] = {
         "bars": _bars,

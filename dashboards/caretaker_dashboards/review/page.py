@@ -20,6 +20,7 @@ from caretaker_dashboards.review.pack import Chart, Column, Headline, Pack, Page
 PRINT_MOST = 250
 """Rows of any table on paper, whatever it asks for: beyond that it is the spreadsheet's job."""
 
+NOTHING = "Nothing to draw: every figure is zero, or not known."
 _PX = 96  # of CSS in an inch
 _WORD_CUT = 48  # letters of a word that are printed
 _WORD_MOST = 24  # letters of a word that a column makes room for
@@ -222,7 +223,7 @@ def _chart(chart: Chart, table: Table, zone: str, *, half: bool) -> dict[str, An
         "title": words.clean(chart.title),
         "half": half,
         "note": " ".join(notes),
-        "nothing": f"Nothing to draw: {words.clean(table.empty)}" if table.empty else "No figure is known to draw.",
+        "nothing": f"Nothing to draw: {words.clean(table.empty)}" if table.empty and not table.rows else NOTHING,
         "drawings": [
             _Picture(
                 "data:image/svg+xml;base64," + b64encode(drawing.svg()).decode(),
