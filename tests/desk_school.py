@@ -217,7 +217,7 @@ def school_site(
     """The pages, for somebody who has signed in, or for nobody."""
     shell, data = Shell(), StubData(schools=2)
     pages = [
-        *school_page.routes(schools, shell, open_schools),
+        *school_page.routes(schools, shell, open_schools, "https://desk.example"),
         *stay_page.routes(schools, shell),
         *web.routes(data, StubActs(data), None, shell),
         *web.unknown(shell),

@@ -63,7 +63,11 @@ def test_the_public_version_is_asked_for_by_who_has_not_signed_in_and_only_for_t
 def test_the_feed_is_the_public_version_also_for_who_has_signed_in() -> None:
     """What reads a feed keeps it, and passes it on."""
     schools = StubSchools({"ash": full()})
-    assert get(school_site(schools, viewer(Role.MANAGER)), "/s/ash/feed.atom").status == 200
+    feed = get(school_site(schools, viewer(Role.MANAGER)), "/s/ash/feed.atom")
+    assert feed.status == 200
+    assert "https://desk.example/s/ash/feed.atom" in feed.text, (
+        "as people reach it, whatever the web server in front says"
+    )
     assert schools.asked[-1][2] is True
 
 

@@ -39,7 +39,7 @@ class DeskServed:
             routes=[
                 *signin.routes(),
                 *web.routes(collector.desk, acts, self._accounts, self._shell),
-                *school_page.routes(collector.desk.school_pages, self._shell, guard.open_schools),
+                *school_page.routes(collector.desk.school_pages, self._shell, guard.open_schools, guard.address),
                 *on_record.routes(ActsOnRecord(site), acts, self._shell),
                 *stay_page.routes(collector.desk.room_links, self._shell),
                 *web.unknown(self._shell),

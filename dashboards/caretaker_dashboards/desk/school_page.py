@@ -21,7 +21,7 @@ from caretaker_dashboards.desk.plain_words import doing, what_is_wrong
 from caretaker_dashboards.desk.ports import NotThere
 from caretaker_dashboards.desk.school_views import SchoolPage
 from caretaker_dashboards.desk.shell import Main, Shell, viewer_of
-from caretaker_dashboards.desk.words import machine_time
+from caretaker_dashboards.desk.words import machine_time, path
 from caretaker_rules.roles import Permission, Who
 
 NOTHING: Final = "There is nothing here, or not for you."
@@ -49,9 +49,11 @@ class Schools(Protocol):
         ...
 
 
-def routes(schools: Schools, shell: Shell, open_schools: frozenset[str] = frozenset()) -> list[Route]:
-    """The three addresses. `open_schools`: those whose page anybody may read."""
-    pages = _Pages(schools, shell, open_schools)
+def routes(
+    schools: Schools, shell: Shell, open_schools: frozenset[str] = frozenset(), address: str = ""
+) -> list[Route]:
+    """The three addresses. `open_schools`: those whose page anybody may read; `address`: how people reach the desk."""
+    pages = _Pages(schools, shell, open_schools, address)
     return [
         Route("/s/{school}", safely(shell, pages.page), methods=["GET"]),
         Route("/s/{school}/planned.ics", safely(shell, pages.planned), methods=["GET"]),
@@ -60,8 +62,8 @@ def routes(schools: Schools, shell: Shell, open_schools: frozenset[str] = frozen
 
 
 class _Pages:
-    def __init__(self, schools: Schools, shell: Shell, open_schools: frozenset[str]) -> None:
-        self._schools, self._shell, self._open = schools, shell, open_schools
+    def __init__(self, schools: Schools, shell: Shell, open_schools: frozenset[str], address: str) -> None:
+        self._schools, self._shell, self._open, self._address = schools, shell, open_schools, address
 
     def _asking(self, request: Request) -> tuple[Who, str, bool]:
         """Who asks, for which school, and whether they get what everybody may read. The guard was asked before."""
@@ -102,7 +104,9 @@ class _Pages:
         # Always the public version: what reads feeds keeps them, and passes them on.
         who, school, _ = self._asking(request)
         view = await self._schools.school_page(who, school, True)
-        return Response(atom(view, str(request.url)), media_type="application/atom+xml; charset=utf-8")
+        # Not the request's own address: behind a web server with https that is another one.
+        here = f"{self._address}{path('s', school)}/feed.atom"
+        return Response(atom(view, here), media_type="application/atom+xml; charset=utf-8")
 
 
 def headline(view: SchoolPage) -> tuple[str, str]:
