@@ -30,6 +30,8 @@ from caretaker_collector.own_figures import OwnBook
 from caretaker_collector.pipeline import Stage
 from caretaker_collector.planned import Feeds
 from caretaker_collector.receiver import Receiver
+from caretaker_collector.review import send
+from caretaker_collector.review.schedule import Reviews
 from caretaker_collector.settings import BrokerSettings, CollectorSettings, load_alerts
 from caretaker_collector.stages.act import Act, Outlet
 from caretaker_collector.stages.alerts import Alerts
@@ -119,7 +121,11 @@ class Collector:
         self.recorder = Recorder(self.journal, self.db, self.store, estate, self.memory)
         self.day_rollup = DayRollup(self.db, self.store, estate, self.recorder, clock, folder_of_estate)
         self.energy_days = EnergyDays(self.db, self.store, estate, clock)
-        channels = open_channels(alerts.channels, Surroundings(self.db, clock.now_ms)) if alerts else {}
+        around = Surroundings(self.db, clock.now_ms)
+        channels = open_channels(alerts.channels, around) if alerts else {}
+        review_mail = send.adapter(alerts, around, folder)
+        channels |= review_mail
+        self.reviews = Reviews(settings, estate, self.db, calendars.timetable, clock, mails=bool(review_mail))
         self.sender = Sender(self.db, channels, clock)
         self.heartbeat = heartbeat_of(alerts, self.problems)
         self.figures = OwnBook(self)
@@ -140,6 +146,7 @@ class Collector:
                     tasks.create_task(self.act.work(), name="act")
                 tasks.create_task(self.day_rollup.run(), name="days")
                 tasks.create_task(self.energy_days.run(), name="energy")
+                tasks.create_task(self.reviews.run(), name="reviews")
                 tasks.create_task(self._prune(), name="prune")
                 tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(serve(self, listening), name="http")
@@ -171,6 +178,7 @@ class Collector:
             "store": self.recorder.problem,
             "core": self.core.problem,
             "notify": self.sender.problem,
+            "reviews": self.reviews.problem,
             "alerts": self.alerts.problem or self._watch_problem,
         }
         silent_s = (self.clock.now_ms() - self.core.ticked_ms) / 1000

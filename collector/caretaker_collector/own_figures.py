@@ -19,7 +19,7 @@ from caretaker_contract.metrics import FieldValue
 if TYPE_CHECKING:
     from caretaker_collector.app import Collector
 
-PARTS = ("broker", "store", "core", "rules", "alerts", "notify")
+PARTS = ("broker", "store", "core", "rules", "alerts", "notify", "reviews")
 """The parts of which `problems` may tell."""
 EVERY_MS = 60_000
 CERTIFICATES_EVERY_MS = 3_600_000

@@ -14,7 +14,7 @@ from caretaker_collector.api import tokens
 from caretaker_collector.incidents import book as incident_book
 from caretaker_collector.incidents import findings as finding_book
 from caretaker_collector.notify import outbox, ticket_book
-from caretaker_collector.review import action_book, shelf
+from caretaker_collector.review import action_book, mail_book, shelf
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
 
@@ -145,7 +145,7 @@ CREATE TABLE IF NOT EXISTS checks (school TEXT PRIMARY KEY, at_ms INTEGER NOT NU
 
 
 SCHEMA += incident_book.SCHEMA + finding_book.SCHEMA + outbox.SCHEMA + ticket_book.SCHEMA + tokens.SCHEMA + audit.SCHEMA
-SCHEMA += account_book.SCHEMA + action_book.SCHEMA + shelf.SCHEMA
+SCHEMA += account_book.SCHEMA + action_book.SCHEMA + shelf.SCHEMA + mail_book.SCHEMA
 
 ADDED_COLUMNS = (
     ("dirty_days", "marks", "INTEGER NOT NULL DEFAULT 1"),

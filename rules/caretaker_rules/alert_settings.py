@@ -51,6 +51,7 @@ class SettleTimes(Written, frozen=True, kw_only=True):
     rules_silent: Duration = "0 s"
     collector_behind: Duration = "1 min"
     glass_broken: Duration = "0 s"
+    review_not_made: Duration = "0 s"
     reported: Duration = "0 s"
 
 

@@ -280,6 +280,7 @@ PARTS: Mapping[str, FindingKind] = {
     "core": FindingKind.RULES_SILENT,
     "rules": FindingKind.RULES_SILENT,
     "alerts": FindingKind.RULES_SILENT,
+    "reviews": FindingKind.REVIEW_NOT_MADE,
     "break-glass": FindingKind.GLASS_BROKEN,  # no part, and not in /healthz: somebody has to know of it all the same
 }
 """What it means that a part of the collector, as /healthz names it, does not work."""

@@ -30,6 +30,7 @@ class FindingKind(StrEnum):
     RULES_SILENT = "rules_silent"
     COLLECTOR_BEHIND = "collector_behind"
     GLASS_BROKEN = "glass_broken"
+    REVIEW_NOT_MADE = "review_not_made"
     REPORTED = "reported"
 
 
@@ -50,6 +51,7 @@ TITLES: dict[FindingKind, str] = {
     FindingKind.RULES_SILENT: "Caretaker's rules do not run: {value}",
     FindingKind.COLLECTOR_BEHIND: "Caretaker is {value} behind",
     FindingKind.GLASS_BROKEN: "Caretaker's break-glass account is in use: {value}",
+    FindingKind.REVIEW_NOT_MADE: "Caretaker cannot make a monthly review: {value}",
     FindingKind.REPORTED: "{value}",
 }
 LINK_TITLE = "{subject} is down: {value}"

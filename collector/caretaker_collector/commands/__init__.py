@@ -10,11 +10,12 @@ from caretaker_collector.commands import (
     orders,
     people,
     policy,
+    review,
     savings,
     sla,
     stay,
     wake,
 )
 
-ROOMS = (people, policy, orders, calendar, wake, savings, sla, notify, stay, incidents, boards, accounts, audit)
+ROOMS = (people, policy, orders, calendar, wake, savings, sla, review, notify, stay, incidents, boards, accounts, audit)
 """Each registers its commands with `register(app)`, in this order."""

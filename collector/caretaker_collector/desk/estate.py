@@ -40,6 +40,7 @@ PART_TITLES = {
     "rules": "rules",
     "alerts": "incidents",
     "notify": "messages to people",
+    "reviews": "monthly reviews",
 }
 
 

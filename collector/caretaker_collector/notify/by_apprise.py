@@ -6,6 +6,7 @@ apprise says only whether it worked; what was wrong is read from the lines that 
 import asyncio
 import logging
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -33,6 +34,7 @@ class Mail(NamedTuple):
 
     title: str
     body: str
+    files: tuple[Path, ...] = ()  # attached
 
 
 class ByApprise:
@@ -66,6 +68,9 @@ def with_people(url: str, channel: Channel) -> str:
 
 def _notify(url: str, kind: str, id_: str, mail: Mail) -> str:
     import apprise
+    from apprise.attachment import file as attachment
+
+    attached: Any = attachment.AttachFile
 
     _quiet()
     schemas = ALLOWED["mail" if kind == "ticket" else kind]
@@ -84,6 +89,7 @@ def _notify(url: str, kind: str, id_: str, mail: Mail) -> str:
         title=mail.title,
         body=body or mail.title,
         body_format=apprise.NotifyFormat.TEXT,
+        attach=[attached(str(path), name=path.name) for path in mail.files] or None,
         interpret_escapes=False,
         log_level=logging.DEBUG,
     )
