@@ -162,6 +162,9 @@ class StubActs:
                     choices=[("1 h", "for an hour"), ("2 h", "for two hours"), ("day", "until midnight")],
                 ),
             )
+        if action == "shut_down":
+            warned = fields.get("warn_s", "120")
+            asked.append(Field(name="warn_s", label="Warning", kind="number", value=warned, required=False))
         if action in ("maintenance", "freeze"):
             asked[:0] = [
                 Field(
@@ -208,7 +211,7 @@ class StubActs:
                 "31 machines in ICT1, 4 in use: those stay on.",
                 f"For {fields.get('for', 'an hour')}; then the rules decide again.",
             ],
-            count=len(fields.get("reason", "")) + 27 if action == "shut_down" else None,
+            count=27 + 4 * (fields.get("warn_s") == "60") if action == "shut_down" else None,
         )
 
     async def act(self, who: Who, action: str, place: str, fields: Mapping[str, str]) -> Answered:

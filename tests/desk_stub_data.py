@@ -729,7 +729,7 @@ class StubData:
                 ),
                 ClockView(
                     name="fix",
-                    text="63 min used of 4 h",
+                    text="due Tue 17:19 (37 min left)",
                     left_ms=line.fix_left_ms or 0,
                     allowance_ms=4 * HOUR_MS,
                     used_ms=63 * MIN_MS,

@@ -146,7 +146,10 @@ async def test_incidents_are_worked_on_from_the_desk(desk: Desk) -> None:
     assert form.fields[0].choices == []
     made = await desk.act("report", "ash/ict1", text="The projector hums")
     assert made.link == "/incidents/3"
-    assert desk.acts.form(ENGINEER, "merge", "1", {}).fields[0].choices == [("3", "INC-3: The projector hums")]
+    assert desk.acts.form(ENGINEER, "merge", "1", {}).fields[0].choices == [
+        ("", "choose one"),
+        ("3", "INC-3: The projector hums"),
+    ]
     assert (await desk.act("merge", "3", into="1", reason="the same")).lines == ["INC-3 merged into INC-1: the same"]
     await desk.act("fix", "1", reason="cable changed")
     assert offered() == ["note"]

@@ -1,6 +1,7 @@
 """What the desk shows equals what the command line, the boards and the API say of the same moment."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -243,7 +244,10 @@ async def test_a_device_shows_seven_days_and_what_was_asked_of_it(lived: DeskWor
     view = await lived.data.device(ALL, "ash", rows[0])
     assert [day for day, _ in view.days][:2] == ["2026-10-06", "2026-10-05"]
     assert len(view.days) == len(view.day_spans) == 7
-    assert {"asked", "done"} <= {line.what for line in view.history}
+    told = [line.text for line in view.history if line.what == "shut down"]
+    assert any(re.fullmatch(r"asked [0-9:]{8}, .*done [0-9:]{8}", text) for text in told), told
+    said = [line.what for line in view.history if not line.text]
+    assert "switched off by Caretaker" in said, "a state is said once, and nothing beside it"
     assert [line.at_ms for line in view.history] == sorted((line.at_ms for line in view.history), reverse=True)
     assert {reading.name for reading in view.meters} >= {"in use", "idle", "asleep"}
     behind = await lived.data.device(ALL, "ash", "ict2-switch")

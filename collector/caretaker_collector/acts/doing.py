@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from caretaker_collector import audit, order_book, state
-from caretaker_collector.acts import forms, places, words
+from caretaker_collector.acts import forms, known, places, words
 from caretaker_collector.acts.base import ActBody, Action, Ctx, Done, NotAllowed, Place, Site, Unknown, Waits
 from caretaker_collector.acts.registry import ACTIONS
 from caretaker_collector.order_book import Found
@@ -68,6 +68,28 @@ async def perform(
     if not preview:
         await asyncio.to_thread(refuse, site, who, action, body, gone, first.answered.link)
     raise Unavailable(gone)
+
+
+def touched(site: Site, who: Who, action: Action, place: str) -> str:
+    """What an action is about, whatever else is still to be filled in: "31 machines in ICT suite 1: 4 in use". As
+    `perform`, it names nothing to who may not do it there."""
+    with _opened(site) as db:
+        ctx = context(site, db, who, action, place)
+        if action.needs is not None:
+            action.needs(ctx)
+        found = ctx.place
+        if found.incident is not None:
+            return f"{found.incident.name}: {found.incident.title}"
+        if found.scope is None:
+            return (
+                found.title
+                if found.kind == "record"
+                else f"{words.machines(len(site.estate.devices))} in {found.title}"
+            )
+        devices = found.scope.devices(site.estate)
+        states = known.in_words(known.states(db, found.scope.school, devices))
+        where = found.title if found.scope.device else f"{words.machines(len(devices))} in {found.title}"
+        return f"{where}: {states}" if states else where
 
 
 def context(site: Site, db: sqlite3.Connection, who: Who, action: Action, place: str) -> Ctx:
@@ -219,4 +241,4 @@ def sentence(error: CaretakerError) -> str:
     if isinstance(error, ConfigError):
         return words.sentence(error)
     text = str(error)
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+    return text[:1].upper() + text[1:].rstrip(".") + ("" if text.endswith("?") else ".")

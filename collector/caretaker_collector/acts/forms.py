@@ -59,6 +59,9 @@ def form_of(action: Action, ctx: Ctx, filled: Mapping[str, str]) -> Form:
         choices = action.choices[field.name](ctx) if field.name in action.choices else field.choices
         value = filled.get(field.name) or likely.get(field.name) or field.value
         kind = "choice" if choices else field.kind
+        if choices and field.required and value not in (name for name, _ in choices):
+            # A browser would show the first one as chosen: nobody means that.
+            choices, value = [("", "choose one"), *choices], ""
         fields.append(msgspec.structs.replace(field, value=value, choices=choices, kind=kind))
     explains = action.explains
     return Form(
@@ -78,6 +81,18 @@ def values_of(action: Action, place: str, filled: Mapping[str, str]) -> dict[str
     asked = {field.name for field in fields_of(action.body)}
     values = {name: value.replace("\r\n", "\n").strip() for name, value in filled.items() if name in asked}
     return {**{name: value for name, value in values.items() if value}, "place": place}
+
+
+STAND_IN = "..."
+
+
+def stand_ins(action: Action) -> dict[str, str]:
+    """A text for each that has to be typed: what is touched does not hang on it, so a preview need not wait."""
+    return {
+        field.name: STAND_IN
+        for field in fields_of(action.body)
+        if field.required and field.kind in ("text", "area") and field.name not in action.choices
+    }
 
 
 def read(action: Action, values: Mapping[str, Any], strict: bool = True) -> ActBody:

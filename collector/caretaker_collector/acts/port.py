@@ -1,5 +1,6 @@
 """The actions for the desk: the `Acts` of `caretaker_dashboards/desk/ports.py`, over the running collector's file."""
 
+import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,10 @@ _AT: dict[Kind, tuple[str, ...]] = {
 """What is offered where, the most likely first."""
 
 
+_APART = frozenset({"stop"})
+"""Kept away from the others on a page, though it switches nothing off."""
+
+
 def site_of(collector: "Collector") -> Site:
     """Where a running collector's actions are done."""
     return Site(
@@ -68,7 +73,9 @@ class DeskActs:
             raise NotThere(str(error)) from None
         ctx = Ctx(self._db, self._site, who, self._site.now_ms(self._db), found)
         return [
-            Offer(action=name, label=ACTIONS[name].label, place=found.text)
+            Offer(
+                action=name, label=ACTIONS[name].label, place=found.text, danger=ACTIONS[name].danger or name in _APART
+            )
             for name in self._likely(kind, ctx)
             if self._may(ACTIONS[name], ctx)
         ]
@@ -85,8 +92,24 @@ class DeskActs:
         return forms.form_of(asked, ctx, fields)
 
     async def preview(self, who: Who, action: str, place: str, fields: Mapping[str, str]) -> Answered:
-        """What it would touch, also before somebody has typed why. Nothing is written. ConfigError as `act`."""
-        return await self._do(who, action, place, {**fields, "reason": fields.get("reason", "").strip() or "..."}, True)
+        """What it would touch, also before somebody has typed why. Nothing is written.
+
+        What cannot be read yet is no error here: the answer is `incomplete`, and names the place's machines all the
+        same.
+        """
+        try:
+            asked = doing.action_of(action)
+            try:
+                body = forms.stand_ins(asked) | forms.values_of(asked, place, fields)
+                return (await doing.perform(self._site, who, asked, body, preview=True, strict=False)).answered
+            except BadBody as error:
+                touched = await asyncio.to_thread(doing.touched, self._site, who, asked, place)
+                return Answered(lines=[touched, *map(words.fault, error.faults)], incomplete=True)
+            except Unavailable as error:
+                touched = await asyncio.to_thread(doing.touched, self._site, who, asked, place)
+                return Answered(lines=[touched, doing.sentence(error)], ok=False)
+        except (ConfigError, Unavailable) as error:
+            return Answered(lines=[doing.sentence(error)], ok=False)
 
     async def act(self, who: Who, action: str, place: str, fields: Mapping[str, str]) -> Answered:
         """Do it, and write it into the audit log, also when it is refused.
@@ -94,15 +117,11 @@ class DeskActs:
         ConfigError says what of `fields` is missing or cannot be meant, so that it can be put right; every other
         refusal is an answer that is not `ok`.
         """
-        return await self._do(who, action, place, fields, False)
-
-    async def _do(self, who: Who, action: str, place: str, fields: Mapping[str, str], preview: bool) -> Answered:
         try:
             asked = doing.action_of(action)
-            body = forms.values_of(asked, place, fields)
-            done = await doing.perform(self._site, who, asked, body, preview=preview, strict=False)
+            done = await doing.perform(self._site, who, asked, forms.values_of(asked, place, fields), strict=False)
         except BadBody as error:
-            raise BadBody([words.sentence(ConfigError([fault])) for fault in error.faults]) from None
+            raise BadBody([words.fault(fault) for fault in error.faults]) from None
         except (ConfigError, Unavailable) as error:
             return Answered(lines=[doing.sentence(error)], ok=False)
         return done.answered

@@ -49,6 +49,11 @@ def some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def fault(text: str) -> str:
+    """One fault as a sentence."""
+    return sentence(ConfigError([text]))
+
+
 def sentence(error: ConfigError) -> str:
     """A mistake for somebody who typed no options: "The end is past."."""
     faults = []

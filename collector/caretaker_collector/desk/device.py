@@ -2,6 +2,7 @@
 
 import sqlite3
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -18,7 +19,7 @@ from caretaker_contract.messages import Gauges, Meters
 from caretaker_contract.metrics import MEASUREMENTS
 from caretaker_contract.topics import Address
 from caretaker_dashboards.desk.views import DecisionLine, DeviceView, HistoryLine, Reading, Strip, WhyView
-from caretaker_rules.calendar import midnight_ms
+from caretaker_rules.calendar import local, midnight_ms
 from caretaker_rules.decisions import Decision
 from caretaker_rules.reasons import duration
 from caretaker_rules.roles import Who
@@ -90,7 +91,7 @@ class Devices:
             return (
                 newest_decisions(db, school, [name]),
                 [_decision(blob) for (blob,) in rows],
-                _commands(db, address, from_ms),
+                _commands(db, address, from_ms, zone),
                 why.ask(db, sources.estates[school], address, None, TOLD_HERE),
             )
 
@@ -114,7 +115,7 @@ class Devices:
         for strip in strips:
             spells = strip.spells.get(name, [])
             history += [
-                HistoryLine(at_ms=spell.from_ms, by="machine", what=spell.shown.value, text=_SHOWN[spell.shown])
+                HistoryLine(at_ms=spell.from_ms, by="machine", what=_SHOWN[spell.shown], text="")
                 for spell in spells
                 if spell.from_ms > strip.start_ms
             ]
@@ -183,8 +184,8 @@ class Devices:
         )
 
 
-def _commands(db: sqlite3.Connection, address: Address, from_ms: int) -> list[HistoryLine]:
-    """Steps of the commands to a machine."""
+def _commands(db: sqlite3.Connection, address: Address, from_ms: int, zone: ZoneInfo) -> list[HistoryLine]:
+    """The commands to a machine, each with all that came of it."""
     rows = db.execute(
         "SELECT verb, rule, decided_ms, status, id FROM commands "
         "WHERE school = ? AND device = ? AND decided_ms >= ? AND verb NOT IN ('replay', 'cancel') ORDER BY decided_ms",
@@ -193,14 +194,18 @@ def _commands(db: sqlite3.Connection, address: Address, from_ms: int) -> list[Hi
     found = []
     for verb, rule, decided_ms, status, number in rows:
         by, what = f"rule {rule}" if rule else "a person", verb.replace("_", " ")
-        found.append(HistoryLine(at_ms=decided_ms, by=by, what="asked", text=what))
-        for at_ms, step, why_so in db.execute(
+        steps = db.execute(
             "SELECT at_ms, step, reason FROM command_steps WHERE id = ? ORDER BY at_ms", (number,)
-        ):
-            note = f" ({why_so.replace('_', ' ')})" if why_so not in ("", "none") else ""
-            found.append(HistoryLine(at_ms=at_ms, by="machine", what=step, text=what + note))
-        if status in ("expired", "no_answer", "withdrawn"):
-            found.append(HistoryLine(at_ms=decided_ms, by="Caretaker", what=status.replace("_", " "), text=what))
+        ).fetchall()
+        command = why.CommandStory(
+            id=number,
+            asked_ms=decided_ms,
+            status=status,
+            reason="",
+            steps=[(at_ms, step, reason or "none") for at_ms, step, reason in steps],
+        )
+        told = why.story(command, lambda at_ms: f"{local(at_ms, zone):%H:%M:%S}")
+        found.append(HistoryLine(at_ms=decided_ms, by=by, what=what, text=told))
     return found
 
 

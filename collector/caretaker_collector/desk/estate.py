@@ -23,11 +23,12 @@ from caretaker_dashboards.desk.views import (
     Unwakeable,
 )
 from caretaker_rules import standing
-from caretaker_rules.calendar import Booked, Booking, Free, Unknown, local, zone_of
-from caretaker_rules.model import Hold, School, Stop
+from caretaker_rules.calendar import Booked, Booking, Free, Unknown, day_bookings, local, zone_of
+from caretaker_rules.model import Hold, Room, School, Stop
 from caretaker_rules.reasons import Reason
 from caretaker_rules.roles import Who
 from caretaker_rules.standing import RoomStands, Stands
+from caretaker_rules.timetable import Timetable
 
 DAY_MS = 86_400_000
 OWN_GOOD_S = 3
@@ -237,7 +238,7 @@ class Estates:
         cannot = await self.cannot_wake(name)
         records = await sources.read(lambda db: self._records.of_school(db, name, now_ms))
         here = open_ones.of(name)
-        policy = sources.policy_of(name)
+        policy, timetable = sources.policy_of(name), sources.collector.calendars.timetable(name)
         row = self._row(
             school,
             stands,
@@ -257,7 +258,7 @@ class Estates:
                     title=sources.room_title(name, room),
                     devices=sum(found.bar.values()),
                     bar=dict(found.bar),
-                    lesson=lesson_text(found.lesson, now_ms, school),
+                    lesson=lesson_text(found.lesson, now_ms, school, sources.room_of(name, room), timetable),
                     ready=self._ready(name, room, found) if isinstance(found.lesson, Booked) and found.total else None,
                     held=held_text(snapshot.holds, snapshot.stops, school, room, now_ms),
                     incidents=sum(self._incidents.touches(incident, room) for incident, _ in here),
@@ -297,8 +298,11 @@ class Estates:
         return (level.title or level.name) + (" (illustrative)" if level.illustrative else "")
 
 
-def lesson_text(lesson: Booking, now_ms: int, school: School) -> str:
-    """ "now until 09:50", "next 11:10", "no lesson today, next Wed 7 Oct 08:50", "no timetable is known for ict1"."""
+def lesson_text(lesson: Booking, now_ms: int, school: School, room: Room | None, timetable: Timetable) -> str:
+    """ "now until 09:50", "next 11:10", "no lesson today, next Wed 7 Oct 08:50", "no timetable is known for ict1".
+
+    After the last one of the day: "no more lessons today, next Wed 7 Oct 08:50". `room`, `timetable`: for that.
+    """
     zone = zone_of(school.time_zone)
     if isinstance(lesson, Booked):
         return f"now until {local(lesson.until_ms, zone):%H:%M}"
@@ -309,7 +313,9 @@ def lesson_text(lesson: Booking, now_ms: int, school: School) -> str:
     following = local(lesson.next_ms, zone)
     if following.date() == local(now_ms, zone).date():
         return f"next {following:%H:%M}"
-    return f"no lesson today, next {day_time(lesson.next_ms, zone)}"
+    today = day_bookings(room, school, local(now_ms, zone).date(), timetable) if room is not None else []
+    none = "no lesson today" if isinstance(today, Unknown) or not today else "no more lessons today"
+    return f"{none}, next {day_time(lesson.next_ms, zone)}"
 
 
 def held_text(holds: Sequence[Hold], stops: Sequence[Stop], school: School, room: str, now_ms: int) -> str:

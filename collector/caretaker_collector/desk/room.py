@@ -87,6 +87,7 @@ class Rooms:
         here = (await self._incidents.open()).of(school.name)
         here = [pair for pair in here if self._incidents.touches(pair[0], room)]
         timetable, lessons, unknown = await self._lessons(school, room, day)
+        known = sources.room_of(school.name, room)
         machines = [self._machines.row(device.address, device, newest, here, now_ms) for device in devices]
         stay_links = sources.collector.settings.http.stay_links
         recorded = any(spell.shown not in _NOTHING_KNOWN for spells in strips.spells.values() for spell in spells)
@@ -107,9 +108,7 @@ class Rooms:
                 Strip(device=name, spells=strips.spells.get(name, []), marks=marks.get(name, [])) for name in names
             ],
             lessons=lessons,
-            lesson=lesson_text(
-                booking(sources.room_of(school.name, room), school, now_ms, 0, timetable), now_ms, school
-            ),
+            lesson=lesson_text(booking(known, school, now_ms, 0, timetable), now_ms, school, known, timetable),
             records=records,
             incidents=[line for _, line in here],
             unwakeable=await self._estates.cannot_wake(school.name, room),

@@ -10,10 +10,10 @@ from starlette.routing import BaseRoute, Route
 from caretaker_contract.errors import ConfigError
 from caretaker_dashboards.desk.faults import fault, safely
 from caretaker_dashboards.desk.ports import Acts, Data, NotThere, Viewer
-from caretaker_dashboards.desk.shell import Main, Shell, viewer_of
+from caretaker_dashboards.desk.shell import PRIVATE, Main, Shell, viewer_of
 from caretaker_dashboards.desk.views import Answered, Form
 
-OURS: Final = frozenset({"csrf", "place"})
+OURS: Final = frozenset({"csrf", "place", "settled"})
 """Names of the form that are no fields of the action."""
 MOST_FIELDS: Final = 30
 LONGEST_VALUE: Final = 2_000
@@ -64,6 +64,7 @@ class Acting:
         if viewer is None:
             return fault(self._shell, request, 403)
         sent = await _sent(request)
+        settled = bool(sent.get("settled"))
         action, place, fields = request.path_params["action"], sent.get("place", ""), _fields(sent)
         form: Form | None = None
         seen: Answered | None = None
@@ -73,6 +74,9 @@ class Acting:
             seen = await self._acts.preview(viewer.who, action, place, fields)
         except ConfigError as error:
             wrong = "; ".join(error.faults)
+        if not settled and (wrong or (seen is not None and seen.incomplete)):
+            # Somebody is in the middle of typing "18:00": what was said before stays until they have left the field.
+            return Response(status_code=204, headers=PRIVATE)
         main = Main("act_preview_again.html", "What it would touch", seen=seen, wrong=wrong, form=form, again=True)
         return self._shell.page(request, main)
 

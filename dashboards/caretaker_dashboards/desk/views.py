@@ -380,6 +380,7 @@ class Answered(Struct, frozen=True, kw_only=True):
     ok: bool = True  # False: refused, or nothing to do there; the lines say why and what else there is
     link: str = ""  # path of the desk where it is on record
     undo: "Offer | None" = None
+    incomplete: bool = False  # beforehand only: something cannot be read yet; the first line is true all the same
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -389,6 +390,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     label: str
     place: str  # "ash/ict1", "all", or the number of an incident or a record
     fields: dict[str, str] = {}
+    danger: bool = False  # its button stands apart from those that keep machines on
 
 
 class Field(Struct, frozen=True, kw_only=True):

@@ -21,6 +21,11 @@
     return answer.text();
   };
 
+  // Why something is done changes nothing of what it touches: no look at it for each word.
+  const still = (event) => { if (event.target.closest && event.target.closest("[data-still]")) event.stopPropagation(); };
+  document.addEventListener("input", still, true);
+  document.addEventListener("change", still, true);
+
   document.addEventListener("click", async (event) => {
     const link = event.target.closest && event.target.closest("a.act");
     if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
