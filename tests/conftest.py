@@ -16,7 +16,7 @@ WORLDS = {"boards_world", "review_world"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: a file's tests stay in one worker, and all files with a world in one, which makes it once.
+    """For `--dist loadgroup`: a file's tests stay in one worker; all files with a world in one, which makes it once.
 
     They come first, so that no worker waits for them at the end.
     """
