@@ -15,6 +15,8 @@ FROM_MIN = 6 * 60
 """Minutes after midnight from which on it is made: before people come, after the last sums of the month."""
 MONTHS_BACK = 3
 """A collector that was away for longer makes no older ones by itself."""
+LEAST_SEEN_MS = 7 * 86_400_000
+"""Of a month of which Caretaker saw less than its last week none is made by itself: it would compare with nothing."""
 _AT_WORK = frozenset({DayKind.TERM, DayKind.INSET})
 _DAY = timedelta(days=1)
 
@@ -42,7 +44,7 @@ def due(
 ) -> list[str]:
     """Months such as "2026-09" whose review should be there by now and is not among `done`; the oldest first.
 
-    `since_ms`: when Caretaker began to see; months that were over by then are not due.
+    `since_ms`: when Caretaker began to see; months of which it saw less than a week are not due.
     """
     zone = zone_of(school.time_zone)
     month, found = local(now_ms, zone).date().replace(day=1), list[str]()
@@ -50,7 +52,7 @@ def due(
         over_ms = midnight_ms(month, zone)
         month = (month - _DAY).replace(day=1)
         name = f"{month:%Y-%m}"
-        if name not in done and over_ms > since_ms and now_ms >= due_from_ms(school, month, timetable):
+        if name not in done and over_ms >= since_ms + LEAST_SEEN_MS and now_ms >= due_from_ms(school, month, timetable):
             found.append(name)
     return found[::-1]
 

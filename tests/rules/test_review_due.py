@@ -56,6 +56,7 @@ def test_a_collector_that_was_down_makes_it_when_it_is_back_and_once() -> None:
     assert due(ASH, back_ms, ["2026-08", "2026-09", "2026-10"]) == []
 
 
-def test_months_that_were_over_before_caretaker_came_are_not_due() -> None:
-    began_ms = london_ms("2026-09-20 10:00")
-    assert due(ASH, london_ms("2026-11-12 15:00"), [], since_ms=began_ms) == ["2026-09", "2026-10"]
+def test_months_of_which_caretaker_saw_less_than_a_week_are_not_due() -> None:
+    now_ms = london_ms("2026-11-12 15:00")
+    assert due(ASH, now_ms, [], since_ms=london_ms("2026-09-24 00:00")) == ["2026-09", "2026-10"]
+    assert due(ASH, now_ms, [], since_ms=london_ms("2026-09-24 00:01")) == ["2026-10"]

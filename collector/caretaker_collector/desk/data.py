@@ -1,6 +1,7 @@
 """`DeskData`: all that the desk's pages show, for whoever may see it. Each page has a file of its own in this room."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caretaker_collector import audit
@@ -11,6 +12,7 @@ from caretaker_collector.desk.estate import Estates
 from caretaker_collector.desk.incidents import UNFIXED, Incidents
 from caretaker_collector.desk.machines import Machines
 from caretaker_collector.desk.records import Records
+from caretaker_collector.desk.reviews import KeptReviews
 from caretaker_collector.desk.room import Rooms
 from caretaker_collector.desk.school_page import SchoolPages
 from caretaker_collector.desk.search import Search
@@ -54,6 +56,7 @@ class DeskData:
         self._search = Search(sources, self._incidents)
         self.school_pages = SchoolPages(sources)
         self.room_links = RoomLinks(sources)
+        self.reviews = KeptReviews(sources, Path(collector.settings.data))
 
     def now_ms(self) -> int:
         """The collector's time."""

@@ -13,7 +13,7 @@ from caretaker_collector.accounts.port import DeskAccounts
 from caretaker_collector.acts.on_record import ActsOnRecord
 from caretaker_collector.acts.port import DeskActs, site_of
 from caretaker_collector.files.desk_table import guard_of
-from caretaker_dashboards.desk import on_record, school_page, stay_page, web
+from caretaker_dashboards.desk import on_record, reviews, school_page, stay_page, web
 from caretaker_dashboards.desk.faults import fault
 from caretaker_dashboards.desk.guard import Guarded
 from caretaker_dashboards.desk.shell import Shell
@@ -41,6 +41,7 @@ class DeskServed:
                 *web.routes(collector.desk, acts, self._accounts, self._shell),
                 *school_page.routes(collector.desk.school_pages, self._shell, guard.open_schools, guard.address),
                 *on_record.routes(ActsOnRecord(site), acts, self._shell),
+                *reviews.routes(collector.desk.reviews, self._shell),
                 *stay_page.routes(collector.desk.room_links, self._shell),
                 *web.unknown(self._shell),
             ],

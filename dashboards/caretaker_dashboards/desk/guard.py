@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from caretaker_contract.errors import Unavailable
 from caretaker_dashboards.desk.asked import for_a_page, live, name_of, sign_in_path, whole_path
 from caretaker_dashboards.desk.cookies import Cookies, new_secret, same, token_of_form
-from caretaker_dashboards.desk.guard_settings import HEADERS, HSTS, LOOPBACK_NAMES, GuardSettings, Rates
+from caretaker_dashboards.desk.guard_settings import HEADERS, HSTS, LOOPBACK_NAMES, SANDBOX, GuardSettings, Rates
 from caretaker_dashboards.desk.peers import PEER
 from caretaker_dashboards.desk.ports import Accounts, Refusal, Viewer
 from caretaker_dashboards.desk.rates import Buckets, network_of
@@ -298,7 +298,10 @@ class Guarded:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                own = headers.get("content-security-policy", "")
                 headers.update(HEADERS)
+                if own.startswith(SANDBOX):  # a file that is shown as a page is held more tightly than pages of ours
+                    headers["Content-Security-Policy"] = own
                 if self._settings.https:
                     headers["Strict-Transport-Security"] = HSTS
                 if not free or message["status"] >= 400:
