@@ -207,8 +207,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 async def _answer(site: Site, waits: Waits) -> Found | None:
     """What the running collector says; None when it says nothing, and then the order is withdrawn (also at Ctrl-C)."""
-    db = state.open_state(site.state)
-    try:
+    with _opened(site) as db:
         try:
             found = await _poll(db, waits.order, site.wait_s)
         except BaseException:
@@ -221,10 +220,9 @@ async def _answer(site: Site, waits: Waits) -> Found | None:
                 raise Unavailable(
                     f"order {waits.order} was taken, and no answer came; `caretaker why` shows what was decided"
                 )
-        await asyncio.to_thread(order_book.forget, db, waits.order)
+        with suppress(sqlite3.OperationalError):  # the answer is here; a look that was not tidied up hurts nobody
+            await asyncio.to_thread(order_book.forget, db, waits.order)
         return found
-    finally:
-        db.close()
 
 
 async def _poll(db: sqlite3.Connection, order: int, wait_s: float) -> Found | None:

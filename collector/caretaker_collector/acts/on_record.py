@@ -10,6 +10,7 @@ from caretaker_collector.acts import places, words
 from caretaker_collector.acts.base import Site
 from caretaker_collector.acts.orders import STAYS, WORDS, told
 from caretaker_collector.order_book import Found, PersonsOrder
+from caretaker_contract.errors import Unavailable
 from caretaker_dashboards.desk.on_record import OrderLine, OrderList, OrderView, RecordView
 from caretaker_dashboards.desk.ports import NotThere
 from caretaker_dashboards.desk.views import HistoryLine
@@ -51,6 +52,8 @@ class ActsOnRecord:
         db = state.open_state(self._site.state, read_only=True)
         try:
             return look(db, self._site.now_ms(db))
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"{self._site.state.name}: {error}") from error
         finally:
             db.close()
 
@@ -69,7 +72,7 @@ class ActsOnRecord:
         )
 
     def _order(self, db: sqlite3.Connection, who: Who, number: int, now_ms: int) -> OrderView:
-        order = order_book.one(db, number)
+        order = order_book.one(db, number) if number < 2**63 else None
         if order is None or order.dry_run or not places.sees(who, order.scope.school):
             raise NotThere(f"order {number}")
         line, said = self._line(order), []
@@ -99,7 +102,7 @@ class ActsOnRecord:
         )
 
     def _record(self, db: sqlite3.Connection, who: Who, number: int, now_ms: int) -> RecordView:
-        record = records.one(db, number)
+        record = records.one(db, number) if number < 2**63 else None
         if record is None or not places.sees(who, record.scope.school):
             raise NotThere(f"record {number}")
         estate, zone = self._site.estate, words.zone_at(self._site.estate, record.scope.school)

@@ -1,12 +1,13 @@
 """The desk as it is served: pages over the running collector, and the guard in front of all of them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from caretaker_collector.accounts.port import DeskAccounts
@@ -15,7 +16,8 @@ from caretaker_collector.acts.port import DeskActs, site_of
 from caretaker_collector.files.desk_table import guard_of
 from caretaker_dashboards.desk import on_record, reviews, school_page, stay_page, web
 from caretaker_dashboards.desk.faults import fault
-from caretaker_dashboards.desk.guard import Guarded
+from caretaker_dashboards.desk.guard import USUAL, Guarded
+from caretaker_dashboards.desk.guard_settings import Rates
 from caretaker_dashboards.desk.shell import Shell
 from caretaker_dashboards.desk.signin import SignInPages
 
@@ -29,7 +31,7 @@ SAID = frozenset({400, 403, 404, 405, 503})
 class DeskServed:
     """One collector's desk. `app` is to be mounted behind everything else that is served; `close` it at the end."""
 
-    def __init__(self, collector: "Collector") -> None:
+    def __init__(self, collector: "Collector", rates: Rates = USUAL) -> None:
         guard, self._shell = guard_of(collector.settings), Shell()
         self._accounts = DeskAccounts(collector.state_path, collector.settings.desk, collector.clock.now_ms)
         signin = SignInPages(self._accounts, guard, self._shell.extended)
@@ -47,7 +49,8 @@ class DeskServed:
             ],
             exception_handlers={HTTPException: self._refused()},
         )
-        self.app: ASGIApp = Guarded(pages, self._accounts, guard, draw=self._shell.extended)
+        self.routes: Sequence[BaseRoute] = pages.routes  # so that a test can say of each who may have it
+        self.app: ASGIApp = Guarded(pages, self._accounts, guard, rates, draw=self._shell.extended)
 
     def _refused(self) -> Callable[[Request, Exception], Awaitable[Response]]:
         async def page(request: Request, error: Exception) -> Response:

@@ -74,7 +74,7 @@ class Acting:
             seen = await self._acts.preview(viewer.who, action, place, fields)
         except ConfigError as error:
             wrong = "; ".join(error.faults)
-        if not settled and (wrong or (seen is not None and seen.incomplete)):
+        if not settled and seen is not None and seen.incomplete:
             # Somebody is in the middle of typing "18:00": what was said before stays until they have left the field.
             return Response(status_code=204, headers=PRIVATE)
         main = Main("act_preview_again.html", "What it would touch", seen=seen, wrong=wrong, form=form, again=True)

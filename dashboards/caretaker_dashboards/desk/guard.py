@@ -68,7 +68,7 @@ class Draws(Protocol):
         ...
 
 
-_USUAL: Final = Rates()
+USUAL: Final = Rates()
 
 
 class Guarded:
@@ -79,7 +79,7 @@ class Guarded:
         app: ASGIApp,
         accounts: Accounts,
         settings: GuardSettings,
-        rates: Rates = _USUAL,
+        rates: Rates = USUAL,
         now_s: Callable[[], float] = monotonic,
         body_within_s: float = BODY_WITHIN_S,
         draw: Draws | None = None,
