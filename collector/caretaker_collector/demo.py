@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from caretaker_collector import demo_accounts, logs
+from caretaker_collector import demo_accounts, demo_reviews, logs
 from caretaker_collector.app import Collector
 from caretaker_collector.demo_accounts import DemoAccount
 from caretaker_collector.past import backfill
@@ -41,7 +41,7 @@ THIS_MACHINE = Address("here", "this-machine")
 SEED = 7
 DRAIN_S = 30.0
 HTTP_PORT = 8600
-OURS = ("data", "agent", "run", "command.key", "alerts.log", "alerts-duty.log", "accounts.txt")
+OURS = ("data", "agent", "run", "command.key", "alerts.log", "alerts-duty.log", "accounts.txt", "review")
 """What an earlier demo wrote and this one must not go on with; its settings are written over."""
 
 
@@ -74,6 +74,8 @@ class Demo:
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ended: str = ""
     accounts: list[DemoAccount] = field(default_factory=list)
+    reviews: list[str] = field(default_factory=list)  # PDFs of last month, as they get ready
+    reviews_come: bool = False  # there is a past to review
     stored_before: int = 0  # in a store that was not empty: a past, or an earlier demo's
 
 
@@ -121,10 +123,13 @@ async def _main(
         demo.stored_before = await stored(collector)
         await listening(collector)
         start_machines(demo)
+        demo.reviews_come = bool(collector.reviews.due(clock.now_ms()))
         sys.stderr.write(look_at_this_first(demo) + boards_on_this(demo))
+        showing = loop.create_task(demo_reviews.show(demo))
         watching = loop.create_task(watch(demo, quiet))
         await _first(told.wait(), collecting, seconds)
         watching.cancel()
+        showing.cancel()
         sys.stderr.write("ending: machines say goodbye, and what is under way is stored ...\n")
         drained = await drain(demo)
         result = await gather(demo, drained)

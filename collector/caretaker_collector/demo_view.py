@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from caretaker_collector import demo_accounts
+from caretaker_collector import demo_accounts, demo_reviews
 from caretaker_collector.files.desk_table import address_of
 from caretaker_collector.http import fleet_states
 from caretaker_collector.incidents import book as incident_book
@@ -48,7 +48,7 @@ ENDINGS = {
 
 
 def look_at_this_first(demo: "Demo") -> str:
-    """Six lines for a newcomer, and how to sign in to the desk."""
+    """Seven lines for a newcomer, and how to sign in to the desk."""
     where, http = demo.out.name, demo.collector.settings.http
     people = "".join(f"    {one.name:<10} {one.password}   {one.about}\n" for one in demo.accounts)
     return (
@@ -61,6 +61,7 @@ def look_at_this_first(demo: "Demo") -> str:
         "  4 stop everything, and go on:             caretaker stop all --reason look; caretaker resume all\n"
         "  5 at 16:31 a switch dies: what is wrong now?  caretaker incidents    (who is told: alerts.log)\n"
         f"  6 its own health: http://{http.host}:{http.port}/healthz and /metrics; all files are in {where}/\n"
+        f"  7 last month's review: {demo_reviews.state(demo)}\n"
     )
 
 
@@ -135,11 +136,17 @@ class Screen:
 
     def _head(self) -> Text:
         estate = self._collector.estate
-        return Text(
-            f"Caretaker demo · {len(estate.schools)} schools · {len(estate.devices)} devices · "
-            f"clock x{self._demo.clock.speed:.0f} · {self._now():%a %d %b %Y %H:%M:%S}      Ctrl-C to end",
-            style="bold",
-        ).append(f"\ndesk  {desk_address(self._demo)}      passwords  {self._demo.out.name}/{demo_accounts.FILE}", "")
+        return (
+            Text(
+                f"Caretaker demo · {len(estate.schools)} schools · {len(estate.devices)} devices · "
+                f"clock x{self._demo.clock.speed:.0f} · {self._now():%a %d %b %Y %H:%M:%S}      Ctrl-C to end",
+                style="bold",
+            )
+            .append(
+                f"\ndesk  {desk_address(self._demo)}      passwords  {self._demo.out.name}/{demo_accounts.FILE}", ""
+            )
+            .append(f"\nreview  {demo_reviews.state(self._demo)}", "")
+        )
 
     def _fleet(self) -> Text:
         states = self._states()
