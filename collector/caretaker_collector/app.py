@@ -136,6 +136,7 @@ class Collector:
     async def run(self) -> None:
         """Until cancelled; whatever is broken for a while is retried inside. Raises only on a defect of ours."""
         http = self.settings.http
+        self.db.execute(f"PRAGMA busy_timeout = {state.LOOP_BUSY_MS}")
         try:
             listening = listen(http.host, http.port)
             async with asyncio.TaskGroup() as tasks:

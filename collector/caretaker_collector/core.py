@@ -137,6 +137,8 @@ class Core:
         except Unavailable:
             raise
         except Exception as error:
+            if isinstance(error, sqlite3.Error) and state.is_busy(error):
+                raise Unavailable(f"state file: {error}") from error  # no message is to blame
             await self._sort_out(records, error)
             self._next_tick_ms = now_ms + self._tick_ms
             self._unfinished, self._seen_version = False, version

@@ -6,7 +6,9 @@
 everything else          the desk, behind its guard (desk/served.py), where settings have it on
 """
 
+import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -163,6 +165,11 @@ def with_desk(others: ASGIApp, desk: ASGIApp) -> ASGIApp:
     return choose
 
 
+def _no_fault(record: logging.LogRecord) -> bool:
+    """Pages that were open as the collector ended are no defect of theirs."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the command that runs us decides when to end."""
 
@@ -189,6 +196,7 @@ async def serve(collector: "Collector", listening: socket.socket) -> None:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", proxy_headers=False, server_header=False
     )
+    logging.getLogger("uvicorn.error").addFilter(_no_fault)
     try:
         await _Server(config).serve(sockets=[listening])
     finally:

@@ -5,8 +5,11 @@ them. So after kill -9 the file shows the world as it was after some whole batch
 People's records (holds, stops) are in the same file, and may be written by another process (`caretaker hold`).
 """
 
+import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from caretaker_collector import audit
 from caretaker_collector.accounts import book as account_book
@@ -18,6 +21,10 @@ from caretaker_collector.review import action_book, mail_book, shelf
 from caretaker_contract.clock import Clock
 from caretaker_contract.errors import Unavailable
 
+T = TypeVar("T")
+LOOP_BUSY_MS = 500
+"""How long the collector's own connection waits while another process writes. It is used on the loop, on which all
+else waits too, the line to the broker and every page: what has no turn by then tries again later."""
 COUNT_MAX = 2**61
 """Two of it are still an integer for SQLite."""
 SCHEMA = """
@@ -187,6 +194,25 @@ def open_state(path: Path, read_only: bool = False, busy_s: float = 10.0) -> sql
     except sqlite3.Error as error:
         raise Unavailable(f"{path}: {error}") from error
     return db
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process keeps the file: the same will work in a while."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, sqlite3.OperationalError) and code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+async def patiently(write: Callable[[], T], within_s: float = 60.0) -> T:
+    """A small write that must not be lost for want of a turn: again and again, while everything else goes on."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + within_s
+    while True:
+        try:
+            return write()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or loop.time() > end_s:
+                raise
+        await asyncio.sleep(0.5)
 
 
 def position(db: sqlite3.Connection, reader: str) -> int:

@@ -20,6 +20,7 @@ from caretaker_contract.errors import CaretakerError, ConfigError, Unavailable
 from caretaker_rules.roles import Permission, Who
 
 POLL_S = 0.05
+NOTHING_DONE = "nothing was done, please try again in a minute"
 Asked = ActBody | Mapping[str, Any]
 """What an action is asked with: read already, or as it came."""
 
@@ -183,12 +184,14 @@ def _shown(text: str) -> str:
 
 
 @contextmanager
-def _opened(site: Site) -> Iterator[sqlite3.Connection]:
-    """A connection for one piece of work. Unavailable when the file does not answer."""
+def _opened(site: Site, kept: str = NOTHING_DONE) -> Iterator[sqlite3.Connection]:
+    """A connection for one piece of work. Unavailable when the file does not answer; `kept` says what came of it."""
     db = state.open_state(site.state)
     try:
         yield db
     except sqlite3.OperationalError as error:
+        if state.is_busy(error):
+            raise Unavailable(f"something else keeps the state file; {kept}") from error
         raise Unavailable(f"{site.state.name}: {error}") from error
     finally:
         db.close()
@@ -207,7 +210,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 async def _answer(site: Site, waits: Waits) -> Found | None:
     """What the running collector says; None when it says nothing, and then the order is withdrawn (also at Ctrl-C)."""
-    with _opened(site) as db:
+    with _opened(site, f"order {waits.order} was given, and its page says what became of it") as db:
         try:
             found = await _poll(db, waits.order, site.wait_s)
         except BaseException:

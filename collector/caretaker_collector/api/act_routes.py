@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from caretaker_collector import state
 from caretaker_collector.acts import doing, forms
 from caretaker_collector.acts.base import ActBody, Action, BadBody, Done, NotAllowed, Site, Unknown
 from caretaker_collector.acts.registry import ACTIONS as ALL_ACTIONS
@@ -28,6 +29,8 @@ Act = Callable[[], Awaitable[tuple[int, bytes]]]
 
 NEVER_AGAIN_MS = DAY_MS
 """So long an Idempotency-Key is remembered."""
+WAIT_S = 10.0
+"""Real seconds that a request waits for its turn at the state file, before anything is done."""
 PREVIEW = {"0": False, "1": True}
 
 
@@ -64,7 +67,9 @@ class Once:
 
     async def _keyed(self, request: Request, token: Token, key: str, raw: bytes, now_ms: int, act: Act) -> Response:
         asked = sha256(f"{request.method} {request.url.path}\n".encode() + raw).hexdigest()
-        self._db.execute("DELETE FROM api_answers WHERE at_ms < ?", (now_ms - NEVER_AGAIN_MS,))
+        await state.patiently(
+            lambda: self._db.execute("DELETE FROM api_answers WHERE at_ms < ?", (now_ms - NEVER_AGAIN_MS,)), WAIT_S
+        )
         row = self._db.execute(
             "SELECT request, status, body FROM api_answers WHERE token = ? AND key = ?", (token.name, key)
         ).fetchone()
@@ -73,9 +78,9 @@ class Once:
         if row is not None:
             return _raw(int(row[1]), bytes(row[2]))
         status, body = await act()
-        self._db.execute(
-            "INSERT OR IGNORE INTO api_answers VALUES (?, ?, ?, ?, ?, ?)",
-            (token.name, key, asked, status, body, now_ms),
+        kept = (token.name, key, asked, status, body, now_ms)
+        await state.patiently(
+            lambda: self._db.execute("INSERT OR IGNORE INTO api_answers VALUES (?, ?, ?, ?, ?, ?)", kept)
         )
         return _raw(status, body)
 

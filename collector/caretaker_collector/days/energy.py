@@ -123,7 +123,7 @@ class EnergyDays:
         """A school whose figures cannot be reckoned stops nothing else; it is tried again when a day is marked."""
         try:
             await self._school(school, days, now_ms)
-        except Unavailable:
+        except (Unavailable, sqlite3.OperationalError):
             raise
         except Exception as error:
             log.error("what a school used and avoided cannot be reckoned", school=school, reason=repr(error))

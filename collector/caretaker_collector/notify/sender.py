@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import structlog
 
+from caretaker_collector import state
 from caretaker_collector.notify import outbox
 from caretaker_collector.notify.http_call import Later
 from caretaker_contract.clock import Clock
@@ -102,7 +103,7 @@ class Sender:
             async with asyncio.timeout(SEND_WITHIN_S):
                 answer = await notifier.send(telling, outbox.incident_of(self._db, telling.uid))
         except Rejected as error:
-            outbox.done(self._db, id_, "failed", self._clock.now_ms(), str(error))
+            await self._done(id_, "failed", str(error))
             log.error("a message was refused", channel=name, id=id_, reason=str(error))
             return True  # it answered: the message is at fault, or what the settings say of it
         except TimeoutError:
@@ -116,10 +117,15 @@ class Sender:
         except Exception as error:  # a defect of an adapter must not end the others
             reason = f"defect: {error!r}"
         else:
-            outbox.done(self._db, id_, "sent", self._clock.now_ms(), answer)
+            await self._done(id_, "sent", answer)
             return True
         self._failed(name, id_, reason, at_least_ms)
         return False
+
+    async def _done(self, id_: str, status: str, answer: str) -> None:
+        """What has reached somebody is not sent again because the file had no turn for us just then."""
+        now_ms = self._clock.now_ms()
+        await state.patiently(lambda: outbox.done(self._db, id_, status, now_ms, answer))
 
     def _failed(self, name: str, id_: str, reason: str, at_least_ms: int) -> None:
         now_ms = self._clock.now_ms()
