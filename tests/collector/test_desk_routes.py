@@ -23,8 +23,10 @@ from caretaker_collector.desk.served import DeskServed
 from caretaker_collector.http import application, with_desk
 from caretaker_collector.incidents import actions as incident_actions
 from caretaker_collector.order_book import Scope, place
+from caretaker_collector.review import shelf
+from caretaker_collector.review.shelf import Kept
 from caretaker_collector.settings import load_collector, load_estate_and_policies
-from caretaker_dashboards.desk.guard_settings import HEADERS
+from caretaker_dashboards.desk.guard_settings import HEADERS, SANDBOX
 from caretaker_rules.repeats import Series
 from caretaker_rules.roles import Role, operator
 from desk_world import write_settings
@@ -67,6 +69,14 @@ PAGES: dict[tuple[str, str], Row] = {
     ("GET", "/s/{school}"): ("/s/ash", OF_ASH, 404, 303),
     ("GET", "/s/{school}/planned.ics"): ("/s/ash/planned.ics", OF_ASH, 404, 303),
     ("GET", "/s/{school}/feed.atom"): ("/s/ash/feed.atom", OF_ASH, 404, 303),
+    ("GET", "/reviews"): ("/reviews", ALL, 0, 303),
+    ("GET", "/reviews/{place}"): ("/reviews/ash", OF_ASH, 404, 303),
+    ("GET", "/reviews/{place}/{period}/{revision:int}/{file}"): (
+        "/reviews/ash/2026-09/1/review.html",
+        OF_ASH,
+        404,
+        303,
+    ),
     ("POST", "/account"): ("/account", ALL, 0, 401),
     ("POST", "/sign-out"): ("/sign-out", ALL, 0, 401),
 }
@@ -121,6 +131,14 @@ class Served:
         record = records.make(db, "hold", scope, series, "SECRET club", "test", now_ms)
         order = place(db, "shut_down", scope, "SECRET reason", "test", 120, False, now_ms)
         stays.link_of(db, "ash", "ict1", now_ms)
+        kept = Kept(
+            place="ash", period="2026-09", revision=1, made_ms=now_ms, stamp="x", reason="SECRET", folder="packs",
+            files=("review.html", "../state.db"),
+        )  # fmt: skip
+        shelf.add(db, kept)
+        packs = Path(settings.data) / kept.folder
+        packs.mkdir()
+        (packs / "review.html").write_text("<p>SECRET figures of Ashfield</p>")
         self.token = tokens.new(db, "oak", "operate", "oak", 30, now_ms)
         db.close()
         device = next(address.device for address in estate.devices if address.school == "ash")
@@ -251,6 +269,8 @@ async def test_another_schools_place_is_like_one_that_is_not_there(served: Serve
         ("/records/{record}", "/records/4711"),
         ("/orders/{order}", "/orders/4711"),
         ("/s/ash", "/s/elm"),
+        ("/reviews/ash", "/reviews/elm"),
+        ("/reviews/ash/2026-09/1/review.html", "/reviews/elm/2026-09/1/review.html"),
         ("/s/ash/planned.ics", "/s/elm/planned.ics"),
         ("/events?topic=ash", "/events?topic=elm"),
         ("/events?topic=incident/{incident}", "/events?topic=incident/4711"),
@@ -286,6 +306,9 @@ async def test_numbers_that_are_too_large_are_none(served: Served, number: str) 
     "address",
     [
         "/static/0/../../../../etc/passwd",
+        "/reviews/ash/2026-09/1/..%2fstate.db",
+        "/reviews/ash/2026-09/1/%2e%2e%2fstate.db",
+        "/reviews/..%2f../2026-09/1/review.html",
         "/sign-in?next=//evil.example", "/sign-in?next=/%0d%0aSet-Cookie:x=y", "/places/ash/ict1%0d%0aX-Evil:1",
         "/places/ash/%2f%2fevil.example", "/why/ash/ict1?next=//evil.example", "//evil.example/%2e%2e",
         "/static/0/%2e%2e/%2e%2e/base.html", "/s/ash%0d%0aX-Evil:1/planned.ics",
@@ -312,8 +335,10 @@ async def test_a_token_of_another_school_learns_nothing_by_the_api(served: Serve
 
 def careful(answer: Answer) -> None:
     """Whatever the answer is, the browser is kept careful, and nothing of it stays in a cache."""
+    policy = answer.headers["content-security-policy"]
+    assert policy == HEADERS["Content-Security-Policy"] or policy.startswith(SANDBOX)
     for name, value in HEADERS.items():
-        assert answer.headers.get(name.lower()) == value, name
+        assert name == "Content-Security-Policy" or answer.headers.get(name.lower()) == value, name
     if answer.status != 200 or "text/html" in answer.headers.get("content-type", ""):
         assert answer.headers["cache-control"] == "no-store"
     assert "server" not in answer.headers
