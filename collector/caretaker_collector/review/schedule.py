@@ -10,7 +10,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -206,10 +206,13 @@ class Reviews:
                 )  # fmt: skip
 
 
-async def child(task: bytes) -> tuple[bytes, str]:
+OURS = ("-m", "caretaker_collector.review.by_itself")
+
+
+async def child(task: bytes, what: Sequence[str] = OURS) -> tuple[bytes, str]:
     """Run `by_itself` with a task: what it wrote, and its last words. It ends with us, its workers with it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "caretaker_collector.review.by_itself"),
+        *(sys.executable, *what),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
