@@ -1,5 +1,7 @@
 """A form in front of somebody who is typing: no fault flashes up, and none is hidden once the field is left."""
 
+import asyncio
+import re
 from collections.abc import Mapping
 
 from asgi import ask
@@ -33,3 +35,27 @@ async def test_a_clock_of_an_incident_is_said_once() -> None:
     app = desk(StubData(2))
     incident = await ask(app, "/incidents/12")
     assert incident.text.count("37 min left") == 1
+
+
+async def test_a_form_that_is_sent_twice_is_done_once_and_another_form_again() -> None:
+    """A double click, and two tabs that were opened one after the other."""
+    data = StubData(2)
+    acts = StubActs(data)
+    app = desk(data, acts)
+    names = []
+    for _ in range(2):
+        opened = await ask(app, "/act/hold?place=ash%2Fict1")
+        found = re.search(r'name="once" value="([^"]+)"', opened.text)
+        assert found is not None
+        names.append(found[1])
+    form = {"csrf": CSRF, "place": "ash/ict1", "for": "1 h", "reason": "club"}
+    answers = await asyncio.gather(*(ask(app, "/act/hold", form=form | {"once": names[0]}) for _ in range(5)))
+    assert {(answer.status, "Done: 27 machines" in answer.text) for answer in answers} == {(200, True)}
+    assert len(acts.acted) == 1
+    assert "once" not in acts.acted[0][2]
+    await ask(app, "/act/hold", form=form | {"once": names[1]})
+    await ask(app, "/act/hold", form=form | {"once": names[0], "reason": "another club"})
+    await ask(app, "/act/hold", form=form)
+    assert len(acts.acted) == 4
+    refused = [await ask(app, "/act/hold", form=form | {"once": names[0], "reason": ""}) for _ in range(2)]
+    assert {answer.status for answer in refused} == {409}

@@ -1,5 +1,6 @@
 """/act/{action}: a form that asks, a preview of what it touches, and the answer. Only a POST with a token acts."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,15 +9,19 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from caretaker_contract.errors import ConfigError
+from caretaker_dashboards.desk.cookies import new_secret
 from caretaker_dashboards.desk.faults import fault, safely
 from caretaker_dashboards.desk.ports import Acts, Data, NotThere, Viewer
 from caretaker_dashboards.desk.shell import PRIVATE, Main, Shell, viewer_of
 from caretaker_dashboards.desk.views import Answered, Form
 
-OURS: Final = frozenset({"csrf", "place", "settled"})
+OURS: Final = frozenset({"csrf", "place", "settled", "once"})
 """Names of the form that are no fields of the action."""
 MOST_FIELDS: Final = 30
 LONGEST_VALUE: Final = 2_000
+TWICE_S: Final = 60.0
+"""The same form sent again so soon after is a second click, not a second wish: it gets the answer of the first."""
+MOST_REMEMBERED: Final = 2_000
 
 
 class Acting:
@@ -26,6 +31,7 @@ class Acting:
         self._data = data
         self._acts = acts
         self._shell = shell
+        self._sent: dict[tuple[object, ...], tuple[float, asyncio.Task[Answered]]] = {}
 
     def routes(self) -> list[BaseRoute]:
         """Asking with GET changes nothing."""
@@ -55,7 +61,15 @@ class Acting:
         except ConfigError as error:
             wrong = "; ".join(error.faults)
         return Main(
-            "act.html", form.title, form=form, again=False, csrf=viewer.csrf, seen=seen, wrong=wrong, faults=faults
+            "act.html",
+            form.title,
+            form=form,
+            again=False,
+            csrf=viewer.csrf,
+            once=new_secret(),
+            seen=seen,
+            wrong=wrong,
+            faults=faults,
         )
 
     async def _preview(self, request: Request) -> Response:
@@ -87,7 +101,7 @@ class Acting:
         action, sent = request.path_params["action"], await _sent(request)
         place, fields = sent.get("place", ""), _fields(sent)
         try:
-            answered = await self._acts.act(viewer.who, action, place, fields)
+            answered = await self._once(viewer, action, place, fields, sent.get("once", "")[:64])
         except ConfigError as error:
             answered = Answered(lines=list(error.faults), ok=False)
         if not answered.ok:
@@ -98,6 +112,24 @@ class Acting:
                 return self._shell.page(request, self._told(viewer, action, place, answered), 409)
             return self._shell.page(request, await self._form(viewer, form, fields, tuple(answered.lines)), 409)
         return self._shell.page(request, self._told(viewer, action, place, answered))
+
+    async def _once(self, viewer: Viewer, action: str, place: str, fields: dict[str, str], form: str) -> Answered:
+        """Do it; `form` names the one form that was sent, "" for none. ConfigError as `act`."""
+        if not form:
+            return await self._acts.act(viewer.who, action, place, fields)
+        now_s = asyncio.get_running_loop().time()
+        for old in [key for key, (at_s, _) in self._sent.items() if now_s - at_s > TWICE_S]:
+            del self._sent[old]
+        while len(self._sent) >= MOST_REMEMBERED:
+            del self._sent[next(iter(self._sent))]
+        key = (viewer.csrf, action, place, tuple(sorted(fields.items())), form)
+        if key not in self._sent:
+
+            async def act() -> Answered:
+                return await self._acts.act(viewer.who, action, place, fields)
+
+            self._sent[key] = (now_s, asyncio.ensure_future(act()))
+        return await asyncio.shield(self._sent[key][1])  # who goes away does not take it from the second click
 
     def _told(self, viewer: Viewer, action: str, place: str, answered: Answered) -> Main:
         try:
