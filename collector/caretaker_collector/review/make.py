@@ -8,6 +8,7 @@ bounded; so many packs are under way as there are workers.
 """
 
 import asyncio
+import gc
 import os
 import resource
 import shutil
@@ -198,6 +199,7 @@ def _begin(memory_bytes: int, nice: int) -> None:
 def _work(wish: Wish, job: Job) -> Made:
     """A pack, or why there is none."""
     global _bench
+    gc.disable()  # a pack is millions of objects that live until it is drawn: looking through them took a third of it
     try:
         if _bench is None:
             _bench = _Bench(wish)
@@ -211,6 +213,8 @@ def _work(wish: Wish, job: Job) -> Made:
     except Exception as error:
         _bench = None  # whatever is odd about what is open is not taken on to the next pack
         return failed(job, f"a defect of Caretaker: {error!r}; the other packs are made all the same")
+    finally:
+        gc.collect()
 
 
 def failed(job: Job, problem: str) -> Made:
