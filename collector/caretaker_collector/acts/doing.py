@@ -20,6 +20,8 @@ from caretaker_contract.errors import CaretakerError, ConfigError, Unavailable
 from caretaker_rules.roles import Permission, Who
 
 POLL_S = 0.05
+LOOK_S = 2.0
+"""Real seconds that somebody who only looks is made to wait: the form opens, with what is known without an answer."""
 NOTHING_DONE = "nothing was done, please try again in a minute"
 Asked = ActBody | Mapping[str, Any]
 """What an action is asked with: read already, or as it came."""
@@ -58,14 +60,15 @@ async def perform(
     first = await asyncio.to_thread(_begin, site, who, action, body, preview, strict)
     if first.waits is None:
         return first
-    found = await _answer(site, first.waits)
+    wait_s = min(site.wait_s, LOOK_S) if preview else site.wait_s
+    found = await _answer(site, first.waits, wait_s)
     if found is not None:
         done = first.waits.told(found)
         if preview or not found.refused:
             return done
         await asyncio.to_thread(refuse, site, who, action, body, found.refused, done.answered.link)
         return done
-    gone = f"no collector took the order within {site.wait_s:g} s, so it was withdrawn; is `caretaker collect` running?"
+    gone = f"no collector took the order within {wait_s:g} s, so it was withdrawn; is `caretaker collect` running?"
     if not preview:
         await asyncio.to_thread(refuse, site, who, action, body, gone, first.answered.link)
     raise Unavailable(gone)
@@ -208,17 +211,17 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-async def _answer(site: Site, waits: Waits) -> Found | None:
+async def _answer(site: Site, waits: Waits, wait_s: float) -> Found | None:
     """What the running collector says; None when it says nothing, and then the order is withdrawn (also at Ctrl-C)."""
     with _opened(site, f"order {waits.order} was given, and its page says what became of it") as db:
         try:
-            found = await _poll(db, waits.order, site.wait_s)
+            found = await _poll(db, waits.order, wait_s)
         except BaseException:
             order_book.withdraw(db, waits.order)
             raise
         withdrawn = await asyncio.to_thread(order_book.withdraw, db, waits.order)
         if found is None and not withdrawn:  # it was taken at the last moment: the answer is on its way
-            found = await _poll(db, waits.order, site.wait_s)
+            found = await _poll(db, waits.order, wait_s)
             if found is None:
                 raise Unavailable(
                     f"order {waits.order} was taken, and no answer came; `caretaker why` shows what was decided"

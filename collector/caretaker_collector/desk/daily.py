@@ -1,17 +1,24 @@
 """What was used and avoided by school, as the nightly reckoning has it; and for how long nobody could see today."""
 
+import asyncio
 import time
 from collections.abc import Iterable
 
+import structlog
 from msgspec import Struct
 
 from caretaker_collector.desk.sources import Sources
 from caretaker_collector.stages.watch import sight, watched_since_ms
+from caretaker_contract.errors import Unavailable
 from caretaker_contract.metrics import Point
 from caretaker_rules.calendar import local, midnight_ms
 from caretaker_rules.intervals import Spans, length_ms, without
 
+log = structlog.get_logger()
+
 GOOD_S = 15.0
+STORE_WITHIN_S = 3.0
+"""So long a page waits for the store that can do without it."""
 """Real seconds for which the figures of a day are good: they are reckoned every quarter of an hour at most."""
 AVOIDED_BACK_DAYS = 10
 """A day that was reckoned longer ago than a weekend and a holiday says nothing of now."""
@@ -32,10 +39,21 @@ class DailyFigures:
         self._sources = sources
 
     async def by_school(self) -> dict[str, Daily]:
-        """The newest figures; a school of which nothing was reckoned is absent. Unavailable: the store."""
+        """The newest figures; a school of which nothing was reckoned is absent, and all are while the store is away.
+
+        What is wrong now and what to do first must be there without it; that it is away stands beside them.
+        """
         return await self._sources.kept("daily", int(time.monotonic() / GOOD_S), self._read)
 
     async def _read(self) -> dict[str, Daily]:
+        try:
+            async with asyncio.timeout(STORE_WITHIN_S):
+                return await self._ask()
+        except (Unavailable, TimeoutError) as error:
+            log.warning("the estate's page goes without energy: the store is away", reason=str(error))
+            return {}
+
+    async def _ask(self) -> dict[str, Daily]:
         now_ms = self._sources.now_ms()
         first_ms = now_ms - (AVOIDED_BACK_DAYS + 1) * 86_400_000
         by_school: dict[str, list[Point]] = {}

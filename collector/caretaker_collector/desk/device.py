@@ -137,6 +137,7 @@ class Devices:
             machine=self._machines.row(address, device, newest, here, now_ms),
             report_ms=tracked.presence.at_ms if telemetry is not None else None,
             skew_s=telemetry.skew_ms / 1000 if telemetry is not None else None,
+            unread=any(strip.unread for strip in strips),
             agent=device_class is None or device_class.agent,
             meters=_meters(telemetry.meters) if telemetry is not None else [],
             gauges=_gauges(telemetry.gauges) if telemetry is not None else [],

@@ -6,6 +6,7 @@ nothing proves is blind. One that went off is off until it says otherwise, seen 
 it is unknown, or blind where its first word tells of something earlier.
 """
 
+import asyncio
 import sqlite3
 from bisect import insort_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from caretaker_collector.days.owed import change_of
 from caretaker_collector.desk import daily
 from caretaker_collector.desk.sources import Sources
 from caretaker_collector.points import CHANGE, whole
+from caretaker_contract.errors import Unavailable
 from caretaker_contract.messages import Cause, PowerState
 from caretaker_contract.metrics import Point
 from caretaker_contract.topics import Address
@@ -137,6 +139,7 @@ class Strips(Struct, frozen=True):
     start_ms: int
     until_ms: int
     spells: Mapping[str, list[Spell]]
+    unread: bool = False  # the store was away: only what is known by heart is in it
 
 
 class StripMaker:
@@ -148,7 +151,10 @@ class StripMaker:
     async def days(
         self, school: str, devices: Sequence[str], first: date, last: date, device: str | None = None
     ) -> list[Strips]:
-        """The strips of each local day from `first` to `last`; `device`: of this one only. Unavailable: the store."""
+        """The strips of each local day from `first` to `last`; `device`: of this one only.
+
+        While the store is away they hold what the collector knows by heart, and are `unread`.
+        """
         sources, now_ms, zone = self._sources, self._sources.now_ms(), self._sources.zone(school)
         from_ms, end_ms = midnight_ms(first, zone), midnight_ms(last + timedelta(days=1), zone)
         until_ms = min(end_ms, now_ms)
@@ -159,8 +165,13 @@ class StripMaker:
         read_until = until_ms
         if unseen and until_ms < now_ms:  # what came after the span may prove how it ended
             read_until = min(now_ms, until_ms + 86_400_000)
-        changes = await self._read(school, from_ms, read_until + 1, device)
-        before = await self._before(school, devices, from_ms, device)
+        unread = False
+        try:
+            async with asyncio.timeout(daily.STORE_WITHIN_S):
+                changes = await self._read(school, from_ms, read_until + 1, device)
+                before = await self._before(school, devices, from_ms, device)
+        except (Unavailable, TimeoutError):
+            changes, before, unread = {}, {}, True
         for name, first_word in (await self._first_words(school, devices, before)).items():
             _put(changes.setdefault(name, []), first_word)
         if until_ms == now_ms:
@@ -174,7 +185,7 @@ class StripMaker:
                 name: spells_of(changes.get(name, []), before.get(name), start_ms, day_until, unseen)
                 for name in devices
             }
-            found.append(Strips(start_ms, day_end_ms, spells))
+            found.append(Strips(start_ms, day_end_ms, spells, unread))
         return found
 
     def _spans(self, first: date, last: date, school: str) -> list[tuple[date, tuple[int, int]]]:

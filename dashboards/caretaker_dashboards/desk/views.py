@@ -232,6 +232,7 @@ class RoomView(Struct, frozen=True, kw_only=True):
     recorded_from_ms: int | None = None  # since when Caretaker has looked at all; None: it never has
     lessons_unknown: str = ""  # why nobody knows the lessons of this day; "": they are known
     policy: str = ""  # file and version of the policy in force; "": none, so nothing is decided here
+    unread: bool = False  # the database of figures is away, so what was before is not shown
 
 
 class ReasonLine(Struct, frozen=True):
@@ -314,6 +315,7 @@ class DeviceView(Struct, frozen=True, kw_only=True):
     mac: str
     tags: list[str]
     abilities: list[str]
+    unread: bool = False  # the database of figures is away, so what was before is not shown
 
 
 class ClockView(Struct, frozen=True, kw_only=True):

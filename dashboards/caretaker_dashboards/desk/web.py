@@ -203,7 +203,7 @@ class Desk:
                 view=view,
                 days=days,
                 axis=strips.axis(*view.day_spans[0], view.zone, view.now_ms) if view.day_spans else None,
-                offers=self._acts.offers(ask.who, "device", f"{school}/{device}"),
+                offers=self._acts.offers(ask.who, "device", f"{school}/{device}") if view.registered else [],
                 firsts=self._firsts(ask.who, view.incidents[:INCIDENTS_ON_TOP]),
             )
 
