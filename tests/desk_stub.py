@@ -204,6 +204,8 @@ class StubActs:
     async def preview(self, who: Who, action: str, place: str, fields: Mapping[str, str]) -> Answered:
         self._check(who, action, place)
         self.previewed.append((action, place, dict(fields)))
+        if fields.get("warn_s") == "1":
+            return Answered(lines=["31 machines in ICT1", "Warning has to be at least 30."], incomplete=True)
         if len(fields.get("reason", "")) > 200:
             raise ConfigError(["reason: 200 characters at most"])
         return Answered(

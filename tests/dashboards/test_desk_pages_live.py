@@ -184,13 +184,29 @@ def test_the_button_of_a_dangerous_form_counts_what_would_be_switched_now(site: 
     expect(page.locator("dialog button.do")).to_have_text("Shut down 27 machines")
     page.locator("#field-warn_s").fill("60")
     expect(page.locator("dialog button.do")).to_have_text("Shut down 31 machines")
-    looked = len(site.acts.previewed)
     page.locator("#field-reason").press_sequentially("1234", delay=150)
     page.locator("#field-warn_s").focus()
     expect(page.locator("dialog button.do")).to_have_text("Shut down 31 machines")
-    assert len(site.acts.previewed) == looked, "why it is done changes nothing of what it touches"
+    reasons = [fields["reason"] for _, _, fields in site.acts.previewed]
+    assert reasons == [""] * 3, "opened, typed, left: why it is done changes nothing of what it touches"
     page.locator("dialog button.do").click()
     expect(page.get_by_role("dialog")).to_contain_text("Done: 27 machines")
+
+
+def test_no_fault_flashes_up_in_the_middle_of_a_word(site: Site, open_window: OpenWindow) -> None:
+    window = open_window(site.base)
+    window.goto("/rooms/ash/ict1")
+    page = window.page
+    page.locator("main a.act", has_text="Shut down").click()
+    page.locator("#field-warn_s").fill("60")
+    expect(page.locator("dialog button.do")).to_have_text("Shut down 31 machines")
+    page.locator("#field-warn_s").press("Control+a")
+    with page.expect_response("**/preview") as answer:
+        page.locator("#field-warn_s").press_sequentially("1")
+    assert answer.value.status == 204
+    expect(page.locator("#touches")).to_contain_text("31 machines in ICT1, 4 in use")
+    page.locator("#field-reason").focus()
+    expect(page.locator("#touches")).to_contain_text("Warning has to be at least 30.")
 
 
 def test_an_action_is_done_from_click_to_answer_without_leaving_the_page(site: Site, open_window: OpenWindow) -> None:

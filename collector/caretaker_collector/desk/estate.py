@@ -22,6 +22,7 @@ from caretaker_dashboards.desk.views import (
     SchoolView,
     Unwakeable,
 )
+from caretaker_dashboards.desk.words import plural
 from caretaker_rules import standing
 from caretaker_rules.calendar import Booked, Booking, Free, Unknown, day_bookings, local, zone_of
 from caretaker_rules.model import Hold, Room, School, Stop
@@ -191,7 +192,7 @@ class Estates:
         silent = f"{own.agents_silent:,} of {own.agents:,}" if own.agents is not None else "not counted yet"
         ends = own.certificate_days
         figures = [
-            ("behind", f"{collector.lag:,} messages, {collector.memory.behind_s:.1f} s", ""),
+            ("behind", f"{plural(collector.lag, 'message')}, {collector.memory.behind_s:.1f} s", ""),
             (
                 "put aside",
                 f"{own.quarantined:,} messages",
