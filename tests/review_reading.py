@@ -32,7 +32,7 @@ def html_of(name: str) -> str:
 @cache
 def pdf_of(name: str) -> bytes:
     """A sample pack as PDF."""
-    return pdf_bytes(html_of(name))
+    return pdf_bytes(render(PACKS[name](), paper=True))
 
 
 @cache

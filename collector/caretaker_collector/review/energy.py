@@ -15,7 +15,7 @@ from caretaker_rules.model import CarbonFactor, Tariff
 from caretaker_rules.savings import Figure, valid_on
 from caretaker_rules.sla import Verdict, month_days
 
-MOST_REASONS = 10
+MOST_REASONS = 8
 RANGES = "Low, likely and high; each line is reckoned as one, so their ranges do not add up to that of the whole."
 T = TypeVar("T", Tariff, CarbonFactor)
 _VERDICTS = {
@@ -82,7 +82,8 @@ def _whole(inputs: Inputs, facts: Facts) -> Section:
         columns=[Column(key="whose", title="By"), *_avoided_columns(), *_money_columns(), _offs_column()],
         rows=rows,
         empty=_no_energy(inputs, f"What was avoided is not known: {totals.NO_BASELINE}."),
-        note="By people: what users switched off beyond what they did while rules only observed; less is below zero.",
+        note="By people: what users switched off beyond what they did while rules only observed. Below zero: more was "
+        "used than then would have been. The whole is reckoned as one, so the ranges of its parts do not add up to it.",
     )
     return Section(title="Used and avoided", sentences=_said(inputs, facts), tables=[table, _rates(inputs)])
 
@@ -92,7 +93,7 @@ def _said(inputs: Inputs, facts: Facts) -> list[Sentence]:
         why = facts.known["energy.used"].why_not
         return [facts.say(f"Energy is n/a: {why}. A day is reckoned about an hour after it is over.", "note")]
     cost = [f"{{energy.{key}}}" for key in ("cost", "carbon") if facts.value(f"energy.{key}") is not None]
-    worth = f", which is {' and '.join(cost)}" if cost else ""
+    worth = f", which is {' and '.join(cost)} of CO2e" if len(cost) > 1 else f", which is {cost[0]}" if cost else ""
     said = [facts.say(f"The machines used {{energy.used}}{worth}.")]
     for key, what in (("cost", "tariff"), ("carbon", "carbon factor")):
         if facts.value(f"energy.{key}") is None:
@@ -104,9 +105,15 @@ def _said(inputs: Inputs, facts: Facts) -> list[Sentence]:
         worth_keys = [
             f"{{energy.avoided{end}}}" for end in ("_gbp", "_kg") if facts.value(f"energy.avoided{end}") is not None
         ]
-        worth = f", worth {' and '.join(worth_keys)}" if worth_keys else ""
+        worth = (
+            f", worth {' and '.join(worth_keys)}" + (" of CO2e" if len(worth_keys) > 1 else "") if worth_keys else ""
+        )
         said.append(facts.say(f"Rules and people who switch off avoided {{energy.avoided}}{worth}."))
         said.append(facts.say("Rules avoided {energy.by_rules} of it, people {energy.by_users}."))
+        low = facts.known["energy.avoided"].low
+        if low is not None and low < 0:
+            text = "The range reaches below zero: it is not certain that anything was avoided."
+            said.append(facts.say(text, "note"))
     if facts.value("energy.blind"):
         said.append(facts.say("{energy.blind} of machines nobody saw; what they used then is not counted.", "note"))
     if not inputs.over:
@@ -204,7 +211,7 @@ def _by_place(inputs: Inputs) -> Section:
         note=RANGES,
     )
     charts = []
-    if rows:
+    if len(rows) > 1:
         alt = f"A bar for each {title.lower()}, the most first: the energy that its machines used."
         charts.append(_bars(f"Used by {title.lower()}", table, "place", "used", alt, horizontal=True))
     return Section(title=f"By {title.lower()}", charts=charts, tables=[table])
@@ -270,7 +277,8 @@ def _awake(inputs: Inputs, facts: Facts, kept: Sequence[tuple[SchoolInputs, kept
         ],
         rows=rows,
         empty="No machine was seen on with nobody there.",
-        note="By the newest decision of the rules before each moment. Machines that are always on are left out.",
+        note="Each hour has the reason of the rules' newest decision before it. Machines that are always on are left "
+        "out.",
         most=MOST_REASONS,
     )
     sentences, charts = [facts.say("No machine was seen on with nobody there.")], []
@@ -283,7 +291,11 @@ def _awake(inputs: Inputs, facts: Facts, kept: Sequence[tuple[SchoolInputs, kept
             )
         ]
         alt = "A bar for each reason, the longest first: hours that machines stood on with nobody there."
-        charts = [_bars("Hours on with nobody there", table, "reason", "idle", alt, horizontal=True)]
+        charts = (
+            []
+            if len(rows) == 1
+            else [_bars("Hours on with nobody there", table, "reason", "idle", alt, horizontal=True)]
+        )
     return Section(title="What keeps machines awake", sentences=sentences, charts=charts, tables=[table])
 
 
@@ -311,6 +323,7 @@ def _plan(inputs: Inputs, facts: Facts) -> Section:
         ],
         rows=[row for row in rows if row[1] is not None or row[2] is not None],
         empty="Nothing was planned: write targets with indicator energy_kwh or avoided_kwh in service.toml.",
+        on="paper" if not rows or any(row[1] is not None for row in rows) else "screen",
         note="So far: since September. More each month: the slope of a line through the whole months.",
     )
     months: dict[str, float] = {}
@@ -325,6 +338,7 @@ def _plan(inputs: Inputs, facts: Facts) -> Section:
         columns=[Column(key="month", title="Month"), Column(key="used", title="Used", unit=Unit.KWH, total="sum")],
         rows=[[f"{month_days(month)[0]:%b %Y}", kwh] for month, kwh in months.items()],
         empty="No month of the school year was recorded.",
+        on="paper" if len(months) > 1 else "screen",
     )
     sentences = []
     if facts.value("energy.used.target") is not None and facts.value("energy.used") is not None:
@@ -401,6 +415,7 @@ def _last_year(inputs: Inputs, facts: Facts) -> Section:
             Column(key="carbon", title="Carbon as it was", unit=Unit.KG),
             Column(key="restated", title="Carbon with one factor", unit=Unit.KG),
         ],
+        on="paper" if both else "screen",  # the sentence says why there is none
         rows=[
             _restated(span.year_before().title, before, factor),
             _restated(span.title, used, factor),

@@ -7,6 +7,7 @@ from caretaker_collector.review.facts import Facts
 from caretaker_collector.review.inputs import Inputs
 from caretaker_collector.sla.view import clock
 from caretaker_dashboards.review.pack import Headline, Page, Section, Sentence, Unit
+from caretaker_rules import sla
 from caretaker_rules.calendar import local
 
 Verdict = Literal["met", "missed", "cannot tell", "no target"]
@@ -73,9 +74,12 @@ def _availability_said(inputs: Inputs, facts: Facts) -> Sentence:
     text = "Of {availability.owed} that machines were owed, they were down for {availability.down}"
     if now.availability.unseen_ms:
         text += "; {availability.unseen} nobody could see, which makes the range"
-    if facts.value("availability.gap") is not None:
-        text += "; {availability.gap} against the target"
-    return facts.say(f"{text}.")
+    text += "."
+    if now.verdict is sla.Verdict.BLIND and now.availability.unseen_ms:
+        text += " The target lies within the range, so nobody can tell."
+    elif facts.value("availability.gap") is not None:
+        text += " That is {availability.gap} against the target."
+    return facts.say(text)
 
 
 def _fixed(inputs: Inputs) -> Verdict:
@@ -133,7 +137,8 @@ def _energy_said(facts: Facts) -> Sentence:
         return facts.say("What was avoided is not known: no observe period is on record to compare with.", "note")
     text = "Rules and people who switch off avoided {energy.avoided}"
     worth = [f"{{energy.avoided{end}}}" for end in ("_gbp", "_kg") if facts.value(f"energy.avoided{end}") is not None]
-    return facts.say(f"{text}, which is {' and '.join(worth)}." if worth else f"{text}.")
+    of_what = " of CO2e" if len(worth) > 1 else ""
+    return facts.say(f"{text}, which is {' and '.join(worth)}{of_what}." if worth else f"{text}.")
 
 
 def _seats(facts: Facts) -> None:

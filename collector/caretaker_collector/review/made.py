@@ -88,13 +88,15 @@ def page(inputs: Inputs, facts: Facts, pages: Sequence[Page]) -> Page:
                 sentences=[
                     facts.say(
                         "Every figure comes from what machines reported and people wrote down, and can be had again "
-                        "from the same records by the command beside it."
+                        "from the same records; the spreadsheet has the command of each."
                     )
                 ],
                 tables=[_definitions(facts)],
             ),
             Section(title="What they were reckoned with", tables=[_versions(inputs), _watts(inputs)]),
-            Section(title="Every figure", tables=[_every(inputs, facts), _sources(pages)]),
+            Section(
+                title="How to get them again", tables=[_commands(inputs, facts), _every(inputs, facts), _sources(pages)]
+            ),
         ],
     )
 
@@ -117,7 +119,11 @@ def _versions(inputs: Inputs) -> Table:
     for each in inputs.schools:
         name = f"{each.school.name}: " if inputs.where.of_many else ""
         rows += [
-            [f"{name}service, {figure.month}", figure.stamp, "method, and a hash of levels, hours and days"]
+            [
+                f"{name}service, {figure.month}",
+                figure.stamp,
+                "changes with the method, the levels, the hours and the days",
+            ]
             for figure in each.service.months.figures
         ]
         levels = {part.title: part.illustrative for part in each.service.months.parts}
@@ -182,6 +188,42 @@ def _watts(inputs: Inputs) -> Table:
     )
 
 
+SUBJECTS = {
+    "availability": "availability",
+    "incidents": "incidents",
+    "ready": "rooms ready for lessons",
+    "energy": "energy, cost, carbon, and what was avoided",
+    "outages": "outages",
+    "credits": "credits",
+    "use": "use of rooms, seats, cost of an hour",
+    "awake": "what keeps machines awake",
+    "network": "network and server room",
+    "annex": "the annex",
+    "actions": "actions",
+}
+
+
+def _commands(inputs: Inputs, facts: Facts) -> Table:
+    """The commands that give these figures again, each once, with what it gives."""
+    again, found = own_command(inputs), dict[str, dict[str, None]]()
+    for key, fact in facts.known.items():
+        subject = SUBJECTS.get(key.partition(".")[0])
+        if subject is not None and not key.endswith(("last_month", "last_year", "last_month_gbp", "last_year_gbp")):
+            found.setdefault(fact.command or again, {})[subject] = None
+    own = found.pop(again, {})
+    rows: list[list[Value]] = [[command, ", ".join(what)] for command, what in found.items() if "last_" not in command]
+    if own:
+        rows.append([again, "the whole pack, and what no other command shows: " + ", ".join(own)])
+    return Table(
+        name="Commands",
+        title="Commands",
+        columns=[Column(key="command", title="Command"), Column(key="what", title="What it shows")],
+        rows=rows,
+        empty="No figure is known.",
+        note="Figures of the months to compare with: the same commands with their dates.",
+    )
+
+
 def _every(inputs: Inputs, facts: Facts) -> Table:
     """All facts but those that are words. What no other command gives, this pack's own gives again."""
     again = own_command(inputs)
@@ -201,6 +243,7 @@ def _every(inputs: Inputs, facts: Facts) -> Table:
         ],
         rows=rows,
         note="The names of what it comes from are those of the table of metrics and of the collector's state file.",
+        on="sheet",
     )
 
 
@@ -226,4 +269,5 @@ def _sources(pages: Sequence[Page]) -> Table:
             Column(key="rows", title="Rows", unit=Unit.COUNT),
         ],
         rows=rows,
+        on="sheet",
     )

@@ -30,6 +30,9 @@ OF_MACHINES = frozenset(
     {FindingKind.LOST, FindingKind.NOT_BACK, FindingKind.CANNOT_WAKE, FindingKind.CRASHING, FindingKind.SERVER_DOWN}
 )
 """What a restart or a wake can put right; others are listed too, and can only have been a visit or not known."""
+MOST = 8
+"""Rows on paper."""
+FEWEST_DRAWN = 3  # servers that differ; fewer, or all alike, are told by the table alone
 FIELDS = ("owed_s", "maintained_s", "available_s", "down_s", "unseen_s", "in_use_s", "idle_s", "energy_wh")
 NOT_RECORDED: tuple[tuple[str, str], ...] = (
     (
@@ -166,7 +169,7 @@ def _always_on(inputs: Inputs, facts: Facts, servers: Sequence[Server]) -> Secti
         empty=f"{why[:1].upper()}{why[1:]}.",
         note="Devices of always-on classes that have an agent. Switches have none: what they carry is in the next "
         "table, their energy in no figure.",
-        most=15,
+        most=MOST,
     )
     chart = Chart(
         kind="dots",
@@ -178,7 +181,8 @@ def _always_on(inputs: Inputs, facts: Facts, servers: Sequence[Server]) -> Secti
         high="high",
         alt="A dot for each server: how much of its owed time it was available.",
     )
-    drawn = any(row[4] is not None for row in rows)
+    known = {row[4] for row in rows if row[4] is not None}
+    drawn = len(known) > 1 and len(rows) >= FEWEST_DRAWN
     return Section(title="Servers", sentences=sentences, charts=[chart] if drawn else [], tables=[table])
 
 
@@ -222,6 +226,7 @@ def _failed(inputs: Inputs, facts: Facts) -> Section:
         ],
         rows=rows,
         empty="No incident of the network was opened on these days.",
+        most=MOST,
         note="A switch has no agent: that it failed is concluded from the machines behind it. Not over yet: no length.",
     )
     return Section(title="What failed", sentences=[said], tables=[table])
@@ -249,8 +254,8 @@ def _repairs(inputs: Inputs, facts: Facts) -> Section:
         facts.add(f"network.{key}", title, Unit.COUNT, counts[how], source="incident log, ledger")
     if any(counts.values()):
         said = facts.say(
-            "{network.remote} incidents were put right without a visit, {network.visits} with one; of "
-            "{network.unclear} nothing says how they ended."
+            "{network.remote} incidents were put right without a visit, {network.visits} with one; for "
+            "{network.unclear} nobody wrote how they ended."
         )
     else:
         said = facts.say(

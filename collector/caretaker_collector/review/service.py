@@ -9,7 +9,7 @@ from caretaker_rules import sla
 from caretaker_rules.availability import Figure
 
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
-MOST_BLIND, MOST_PLANNED = 15, 20
+MOST_BLIND, MOST_PLANNED = 5, 6
 FAILURES = {
     "availability": "percentage points below target",
     "response": "late answers",
@@ -182,9 +182,9 @@ def _planned(inputs: Inputs, facts: Facts) -> Section:
             rows.append([hold.from_ms, hold.until_ms, owed_s, where, hold.reason, planned.by])
     facts.add("planned.count", "times of planned work", Unit.COUNT, len(rows), source="holds")
     if rows and facts.value("availability.maintained") is not None:
-        text = "{planned.count} times work was planned; {availability.maintained} of machines were left out for it."
+        text = "Planned work: {planned.count} on record; {availability.maintained} of machines were left out for it."
     else:
-        text = "{planned.count} times work was planned." if rows else "No work was planned."
+        text = "Planned work: {planned.count} on record." if rows else "No work was planned."
     table = Table(
         name="Planned work",
         title="Planned work, recorded before it began",
@@ -248,8 +248,8 @@ def _credits(inputs: Inputs, facts: Facts) -> Section:
         columns=[
             Column(key="level", title="Level"),
             Column(key="failure", title="What failed"),
-            Column(key="count", title="How much", unit=Unit.NUMBER),
-            Column(key="per", title="For each full", unit=Unit.NUMBER),
+            Column(key="count", title="How many", unit=Unit.NUMBER),
+            Column(key="per", title="A credit for each", unit=Unit.NUMBER),
             Column(key="points", title="Points", unit=Unit.NUMBER, total="sum"),
             Column(key="percent", title="Of the charge", unit=Unit.PERCENT, total="sum"),
             Column(key="most_points", title="At most, points", unit=Unit.NUMBER, total="sum"),
@@ -295,7 +295,7 @@ def _blind(inputs: Inputs, facts: Facts) -> Section:
     if spans:
         sentences.append(
             facts.say(
-                "For {blind.minutes} of service, in {blind.times} stretches, Caretaker itself could not see. What "
+                "For {blind.minutes} of service Caretaker itself could not see (stretches: {blind.times}). What "
                 "machines did then is neither up nor down: it makes the range.",
                 "note",
             )
@@ -305,7 +305,13 @@ def _blind(inputs: Inputs, facts: Facts) -> Section:
     elif inputs.now.no_service:
         sentences.append(facts.say("No time was owed that Caretaker could have missed.", "note"))
     else:
-        sentences.append(facts.say("Caretaker itself could see in all hours of service.", "good"))
+        sentences.append(
+            facts.say(
+                "Caretaker itself could see in all hours of service; what is not seen are single machines that said "
+                "nothing.",
+                "good",
+            )
+        )
     blind = Table(
         name="Not seen",
         title="When Caretaker could not see",
@@ -321,6 +327,7 @@ def _blind(inputs: Inputs, facts: Facts) -> Section:
         ],
         empty="Nothing to show: there is no time of service in which Caretaker was there and could not see.",
         most=MOST_BLIND,
+        on="paper" if spans else "screen",
     )
     stated = [(each, one) for each in inputs.schools for one in each.service.months.stated]
     facts.add(
@@ -363,6 +370,8 @@ def _blind(inputs: Inputs, facts: Facts) -> Section:
             for each, one in stated
         ],
         empty="No month was stated yet: caretaker sla month states it once it is over.",
+        # That a month was stated once, and not changed, is said above.
+        on="paper" if facts.value("stated.revisions") else "screen",
     )
     return Section(title="What nobody saw, and what was stated before", sentences=sentences, tables=[blind, revisions])
 

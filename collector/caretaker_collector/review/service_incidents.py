@@ -11,7 +11,8 @@ from caretaker_rules.alert_text import short
 from caretaker_rules.clocks import Clock
 from caretaker_rules.incidents import RULES, Action
 
-MOST_INCIDENTS = 40
+MOST_INCIDENTS = 10
+"""On paper; the spreadsheet has all."""
 WHATS = {
     "lost": "not heard any more",
     "off": "off, and nobody said why",
@@ -48,7 +49,7 @@ def section(inputs: Inputs, facts: Facts) -> Section:
             late = facts.value("incidents.late")
             text = "{incidents.in_time} of {incidents.decided} were fixed within the time promised"
             sentences.append(
-                facts.say(f"{text}; {{incidents.late}} were late." if late else f"{text}.", "bad" if late else "good")
+                facts.say(f"{text}; {{incidents.late}} took longer." if late else f"{text}.", "bad" if late else "good")
             )
     elif totals.unseen(inputs):
         sentences.append(facts.say("Incidents are n/a: Caretaker came later.", "note"))
@@ -74,7 +75,7 @@ def section(inputs: Inputs, facts: Facts) -> Section:
     )
     table = Table(
         name="Incidents",
-        title="Incidents opened",
+        title="Incidents opened, the worst first",
         columns=[
             Column(key="name", title="Incident"),
             Column(key="priority", title="Priority", unit=Unit.COUNT),
@@ -85,9 +86,10 @@ def section(inputs: Inputs, facts: Facts) -> Section:
             Column(key="stands", title="In time?"),
             Column(key="done", title="Cause, and what was done"),
         ],
-        rows=[_incident(inputs, each, one) for each, one in shown],
+        rows=[_incident(inputs, each, one) for each, one in sorted(shown, key=_worst)],
         empty="No incident was opened.",
-        note="Times are of service, on the contract's clock. No times: no level, or none for that priority.",
+        note="Late ones first, then by priority and length. Times are of service, on the contract's clock: 0 s is "
+        "fixed before service began again. No times: no level, or none for that priority.",
         most=MOST_INCIDENTS,
     )
     answers = Table(
@@ -103,9 +105,15 @@ def section(inputs: Inputs, facts: Facts) -> Section:
         ],
         rows=[_answer(one) for _, one in shown],
         empty="No incident was opened.",
-        most=MOST_INCIDENTS,
+        on="sheet",
     )
     return Section(title="Incidents", sentences=sentences, tables=[times, table, answers])
+
+
+def _worst(item: tuple[SchoolInputs, Shown]) -> tuple[bool, int, int, int]:
+    """Late ones first, then by priority and length."""
+    incident, fix = item[1].incident, item[1].fix
+    return fix is None or not fix.late, incident.priority, -(fix.used_ms if fix else 0), incident.opened_ms
 
 
 def _times(inputs: Inputs) -> list[list[Value]]:
@@ -184,7 +192,7 @@ def done(shown: Shown) -> str:
     if incident.open:
         told.append("still open")
     elif incident.fixed_by == RULES:
-        told.append("over by itself: nothing of it is wrong any more")
+        told.append("over by itself")
     elif not told:
         told.append(f"fixed by {incident.fixed_by}")
     return "; ".join(dict.fromkeys(told))

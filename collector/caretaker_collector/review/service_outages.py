@@ -7,7 +7,7 @@ from caretaker_dashboards.review.pack import Column, Section, Table, Unit, Value
 from caretaker_rules.intervals import union
 from caretaker_rules.sla_faults import Fault
 
-MOST_OUTAGES = 15
+MOST_OUTAGES = 6
 _MINUTE_MS = 60_000
 
 
@@ -32,7 +32,7 @@ def section(inputs: Inputs, facts: Facts) -> Section:
         sentences.append(facts.say("No machine was down in the time owed.", "good"))
     else:
         sentences.append(
-            facts.say("{outages.faults} faults kept machines down for {availability.down} of the time owed.")
+            facts.say("{outages.faults} faults kept machines down, together for {availability.down} of the time owed.")
         )
         longest = max(rows, key=lambda row: (_number(row[2]), _number(row[3])))
         facts.add(

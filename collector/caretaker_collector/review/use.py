@@ -22,7 +22,8 @@ FIRST_HOUR, LAST_HOUR = 8, 17
 """Hours of the heat map that are there in any case; more when somebody uses a machine in them."""
 SCHOOL_HOURS = range(8, 16)
 WEEKDAYS = {name: name.capitalize() for name in DAY_NAMES}
-MOST_HOURS = 4
+TELLING = 0.25
+"""Shares of rooms that lie closer together are told by the table alone."""
 _S_PER_H = 3600
 
 
@@ -224,7 +225,7 @@ def _when(inputs: Inputs, facts: Facts, lines: Sequence[Line]) -> Section:
         empty=_sentence(NO_DAYS),
         note="Machines that people sit at; servers and switches are left out. Hours that nobody saw are in no share. "
         "Where no hour outside school was used, it is left out.",
-        most=MOST_HOURS,
+        on="sheet",
     )
     chart = Chart(
         kind="heat",
@@ -393,8 +394,16 @@ def _booked_section(facts: Facts, lines: Sequence[Line], found: Sequence[SchoolU
         horizontal=True,
         alt="A bar for each room: the share of the seats of its booked lessons that were used.",
     )
-    known = any(row[6] is not None for row in rows)
-    return Section(title="Booked and used", sentences=sentences, charts=[chart] if known else [], tables=[table])
+    return Section(
+        title="Booked and used", sentences=sentences, charts=[chart] if _differ(lines) else [], tables=[table]
+    )
+
+
+def _differ(lines: Sequence[Line]) -> bool:
+    """Whether seats are used so differently that a drawing shows more than its table."""
+    known = [line.all_booked.likely for line in lines]
+    shares = [share for share in known if share is not None]
+    return len(shares) > 1 and max(shares) - min(shares) >= TELLING
 
 
 def _shares(facts: Facts, lines: Sequence[Line]) -> Section:

@@ -12,6 +12,7 @@ from caretaker_rules.ownership import Owned
 from caretaker_rules.usage import Trend, trend
 
 MOST_INDICATORS = 6
+FEWEST_DRAWN = 4  # indicators; fewer are told by the table alone
 _S_PER_H = 3600
 NO_PUPILS = "pupils on roll are not written down: add pupils = 1000 to the school in estate.toml"
 NO_USE = "nobody used a machine, so an hour of use has no price"
@@ -163,6 +164,7 @@ def _cost(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> Section:
         ],
         rows=rows,
         empty="No day of it was computed.",
+        on="screen",
         note="In it: the price of each device, spread evenly over the years that it is meant to last (nothing after "
         "these), and its energy at the tariff of each day; both from the first day that was computed to the last. A "
         "room's row leaves out servers that stand elsewhere. Not in it: the service contract, licences, the line, "
@@ -218,7 +220,7 @@ async def _platform(inputs: Inputs, facts: Facts) -> Section:
         ),
     )
     charts = []
-    if inputs.one and rows and all(row[-1] is not None for row in rows):
+    if inputs.one and len(rows) >= FEWEST_DRAWN and all(row[-1] is not None for row in rows):
         charts.append(
             Chart(
                 kind="dots",

@@ -42,16 +42,16 @@ def draw(pack: Pack, folder: Path, kinds: Iterable[Kind] = KINDS, name: str = ""
     `name`: their name without ending, instead of `stem`. A file that is there is replaced in one go.
     Raises KeyError (ValueError) when the pack refers to what it does not hold, and OSError when nothing can be written.
     """
-    from caretaker_dashboards.review.page import render
+    from caretaker_dashboards.review.page import both
     from caretaker_dashboards.review.pdf import pdf_bytes
     from caretaker_dashboards.review.sheet import xlsx_bytes
 
     wanted = list(kinds)
     folder.mkdir(parents=True, exist_ok=True)
-    html = render(pack) if {"html", "pdf"} & set(wanted) else ""
+    screen, paper = both(pack) if {"html", "pdf"} & set(wanted) else ("", "")
     written: dict[Kind, Path] = {}
     for kind in wanted:
-        data = html.encode() if kind == "html" else pdf_bytes(html) if kind == "pdf" else xlsx_bytes(pack)
+        data = screen.encode() if kind == "html" else pdf_bytes(paper) if kind == "pdf" else xlsx_bytes(pack)
         path = folder / f"{name or stem(pack)}.{kind}"
         part = path.with_name(f".{path.name}.part")
         part.write_bytes(data)

@@ -77,6 +77,8 @@ class Table(Struct, frozen=True, kw_only=True):
     empty: str = ""
     note: str = ""
     most: int | None = None  # print so many rows, and say that the spreadsheet has all; None: all
+    on: Literal["paper", "screen", "sheet"] = "paper"
+    """Where it is shown. "screen": in HTML, not in the PDF; "sheet": in neither. The spreadsheet always has it."""
 
 
 class Chart(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ NOTHING = "Nothing to draw: every figure is zero, or not known."
 _PX = 96  # of CSS in an inch
 _WORD_CUT = 48  # letters of a word that are printed
 _WORD_MOST = 24  # letters of a word that a column makes room for
+_FEWEST = 2  # columns that a table keeps in any case
 _TITLE_MOST = 70  # letters of a place in the running header
 
 
@@ -62,18 +63,33 @@ def tables(pack: Pack) -> dict[str, Table]:
     return {table.name: table for page in pack.pages for section in page.sections for table in section.tables}
 
 
-def render(pack: Pack) -> str:
-    """The whole pack as HTML. Raises KeyError when a chart or headline names what is not in the pack."""
+def render(pack: Pack, paper: bool = False) -> str:
+    """The whole pack as HTML. Raises KeyError when a chart or headline names what is not in the pack.
+
+    `paper`: what the PDF is made of, without the tables that are for the screen; it says where they are.
+    """
+    return both(pack)[1 if paper else 0]
+
+
+def both(pack: Pack) -> tuple[str, str]:
+    """`render` for screen and for paper; what both have in common, such as drawings, is made once."""
+    drawn: dict[int, dict[str, Any]] = {}
+    return _render(pack, False, drawn), _render(pack, True, drawn)
+
+
+def _render(pack: Pack, paper: bool, drawn: dict[int, dict[str, Any]]) -> str:
     by_name = tables(pack)
     page_titles = {page.key: page.title for page in pack.pages}
-    pages = [_page(pack, page, by_name) for page in pack.pages]
+    pages = [_page(pack, page, by_name, paper, drawn) for page in pack.pages]
     if "front" not in page_titles:
-        pages.insert(0, _page(pack, Page(key="front", title="Main figures", question="", sections=[]), by_name))
+        front = Page(key="front", title="Main figures", question="", sections=[])
+        pages.insert(0, _page(pack, front, by_name, paper, drawn))
     made = words.made(pack)
     run_made = f"Made {made} · {words.clean(pack.stamp)}"
     if pack.illustrative:
         run_made += " · illustrative service level"
-    reason = next((one.reason for one in pack.revisions if one.number == pack.revision), "")
+    # Why there is a first edition needs no saying.
+    reason = next((one.reason for one in pack.revisions if one.number == pack.revision > 1), "")
     edition = f"{words.revision(pack)}, made {made}" + (f": {words.clean(reason)}" if reason else "")
     return _template().render(
         title=title(pack),
@@ -96,11 +112,15 @@ def _is_month(pack: Pack) -> bool:
     return len(pack.period) == len("2026-09")
 
 
-def _page(pack: Pack, page: Page, by_name: dict[str, Table]) -> dict[str, Any]:
+def _page(
+    pack: Pack, page: Page, by_name: dict[str, Table], paper: bool, drawn: dict[int, dict[str, Any]]
+) -> dict[str, Any]:
     listed = list(page.sections)
-    if page.key == "made":
+    if page.key == "made" and len(pack.revisions) > 1:
         listed.append(Section(title="Editions of this pack", tables=[editions(pack)]))
-    sections = [_section(pack, page, number, section, by_name) for number, section in enumerate(listed, 1)]
+    sections = [
+        _section(pack, page, number, section, by_name, paper, drawn) for number, section in enumerate(listed, 1)
+    ]
     return {
         "id": f"page-{page.key}",
         "front": page.key == "front",
@@ -137,7 +157,7 @@ def _headline(pack: Pack, number: int, line: Headline, page_titles: dict[str, st
             continue
         against.append((name, words.figure(other, pack.zone)))
         if other.value is None and other.why_not and other.why_not != fact.why_not:
-            reasons.append(words.clean(other.why_not))
+            reasons.append((name, words.clean(other.why_not)))
     span, fact_title = words.span(fact, pack.zone), words.clean(fact.title)
     return {
         "id": f"headline-{number}",
@@ -151,16 +171,36 @@ def _headline(pack: Pack, number: int, line: Headline, page_titles: dict[str, st
         "shape": shape,
         "verdict_class": line.verdict.replace(" ", "-"),
         "against": against,
-        "reasons": "; ".join(dict.fromkeys(reasons)),
+        "reasons": _reasons(reasons),
     }
 
 
-def _section(pack: Pack, page: Page, number: int, section: Section, by_name: dict[str, Table]) -> dict[str, Any]:
+def _reasons(reasons: list[tuple[str, str]]) -> str:
+    """Why figures to compare with are not known; the same reason once."""
+    found: dict[str, list[str]] = {}
+    for name, why in reasons:
+        found.setdefault(why, []).append(name if not found else name[0].lower() + name[1:])
+    return "; ".join(f"{' and '.join(names)}: {why}" for why, names in found.items())
+
+
+def _section(
+    pack: Pack,
+    page: Page,
+    number: int,
+    section: Section,
+    by_name: dict[str, Table],
+    paper: bool,
+    drawn: dict[int, dict[str, Any]],
+) -> dict[str, Any]:
     # A table that is empty says so itself, below.
     empty = {table.name for table in section.tables if not table.rows}
     shown = [chart for chart in section.charts if chart.table not in empty]
     halves = sum(charts.can_be_narrow(chart) for chart in shown)
+    printed = [table for table in section.tables if table.rows and _is_shown(table, paper)]
     alone = not shown and len(section.tables) == 1
+    for chart in shown:
+        half = halves > 1 and charts.can_be_narrow(chart)
+        drawn.setdefault(id(chart), _chart(chart, by_name[chart.table], pack.zone, half=half))
     return {
         "id": f"part-{page.key}-{number}",
         "title": words.clean(section.title),
@@ -168,28 +208,36 @@ def _section(pack: Pack, page: Page, number: int, section: Section, by_name: dic
             {"tone": sentence.tone, "parts": words.parts(sentence, pack.facts, pack.zone)}
             for sentence in section.sentences
         ],
-        "charts": [
-            _chart(chart, by_name[chart.table], pack.zone, half=halves > 1 and charts.can_be_narrow(chart))
-            for chart in shown
-        ],
+        "charts": [drawn[id(chart)] for chart in shown],
         "tables": [
             # Where a table is all of its section and has its title, the heading names it.
             {
                 **_table(_without_own_name(table, pack.title), pack.zone),
                 "named": not alone or table.title != section.title,
             }
-            for table in section.tables
-            if table.rows
+            for table in printed
         ],
         "empties": _empties(section),
+        "elsewhere": _elsewhere(section, paper),
     }
+
+
+def _is_shown(table: Table, paper: bool) -> bool:
+    return table.on == "paper" or (table.on == "screen" and not paper)
+
+
+def _elsewhere(section: Section, paper: bool) -> str:
+    """Names the sheets of tables that are not shown; "": all are."""
+    found = [table for table in section.tables if table.rows and not _is_shown(table, paper)]
+    names = [f"\u201c{words.clean(table.name)}\u201d ({len(table.rows):,} rows)" for table in found]
+    return f"In the spreadsheet: {', '.join(names).replace('(1 rows)', '(1 row)')}." if names else ""
 
 
 def _empties(section: Section) -> list[dict[str, str]]:
     """What tables without rows say; those that say the same say it once."""
     found: dict[str, list[str]] = {}
     for table in section.tables:
-        if not table.rows:
+        if not table.rows and table.on == "paper":
             found.setdefault(words.clean(table.empty) or "There are none.", []).append(words.clean(table.title))
     return [{"titles": "; ".join(titles), "text": text} for text, titles in found.items()]
 
@@ -219,6 +267,8 @@ def _chart(chart: Chart, table: Table, zone: str, *, half: bool) -> dict[str, An
     if drawings and chart.low and chart.high:
         notes.append("Thin lines: from at least to at most.")
     alt = words.clean(chart.alt) or words.clean(chart.title)
+    name = words.clean(table.title)
+    where = f"the table {name}" if table.on == "paper" else f"the sheet {words.clean(table.name)} of the spreadsheet"
     return {
         "title": words.clean(chart.title),
         "half": half,
@@ -227,7 +277,7 @@ def _chart(chart: Chart, table: Table, zone: str, *, half: bool) -> dict[str, An
         "drawings": [
             _Picture(
                 "data:image/svg+xml;base64," + b64encode(drawing.svg()).decode(),
-                f"{alt} The figures are in the table {words.clean(table.title)}."
+                f"{alt} The figures are in {where}."
                 + (f" Drawing {number} of {len(drawings)}." if len(drawings) > 1 else ""),
                 round(drawing.canvas.width * _PX),
                 round(drawing.canvas.height * _PX),
@@ -257,7 +307,26 @@ def _without_own_name(table: Table, place: str) -> Table:
     return structs.replace(table, columns=table.columns[1:], rows=[row[1:] for row in table.rows])
 
 
+def _known(table: Table) -> tuple[Table, str]:
+    """The table without columns of which no figure is known, and which these are; the spreadsheet has them."""
+    unknown = [
+        at
+        for at, column in enumerate(table.columns)
+        if at and words.numeric(column.unit) and all(row[at] is None for row in table.rows)
+    ]
+    if not unknown or len(table.columns) - len(unknown) < _FEWEST:
+        return table, ""
+    kept = [at for at in range(len(table.columns)) if at not in unknown]
+    titles = ", ".join(words.clean(table.columns[at].title) for at in unknown)
+    rows = [[row[at] for at in kept] for row in table.rows]
+    return (
+        structs.replace(table, columns=[table.columns[at] for at in kept], rows=rows),
+        f"Not known in any row, and left out: {titles}.",
+    )
+
+
 def _table(table: Table, zone: str) -> dict[str, Any]:
+    table, unknown = _known(table)
     shown = min(len(table.rows), PRINT_MOST if table.most is None else min(table.most, PRINT_MOST))
     totals = [total(table, at) for at in range(len(table.columns))]
     cells = []
@@ -296,5 +365,5 @@ def _table(table: Table, zone: str) -> dict[str, Any]:
         "layout": fitted.name,
         "widths": fitted.percents,
         "more": more,
-        "note": words.clean(table.note),
+        "note": " ".join(text for text in (words.clean(table.note), unknown) if text),
     }
