@@ -74,7 +74,7 @@ async def test_a_school_that_was_first_seen_within_the_month_says_since_when(ben
     whole(pack)
     assert pack.facts["made.watched"].value == "Wed 2 Sep 00:00"
     assert pack.facts["availability"].value is not None
-    assert pack.facts["availability.last_month"].why_not == "Caretaker came later"
+    assert pack.facts["availability.last_month"].why_not == "before Caretaker came"
 
 
 async def test_a_month_without_any_data_is_a_pack_that_says_so(bench: Bench) -> None:
@@ -82,7 +82,7 @@ async def test_a_month_without_any_data_is_a_pack_that_says_so(bench: Bench) -> 
     whole(pack)
     assert {headline.verdict for headline in pack.headlines} <= {"no target", "cannot tell"}
     assert all(pack.facts[headline.fact].value is None for headline in pack.headlines)
-    assert pack.facts["availability"].why_not == "Caretaker came later"
+    assert pack.facts["availability"].why_not == "before Caretaker came"
 
 
 async def test_a_month_under_way_says_so_far_and_is_not_kept(bench: Bench, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ async def test_seats_used_of_seats_booked_by_hand(tmp_path: Path) -> None:
     [row] = tables["Booked and used"].rows
     assert row[2:6] == [4.0, 4.0, 8, 5]
     assert facts["use.seats.last_month"].value is None
-    assert facts["use.seats.last_month"].why_not == "no booked lesson of August 2026 was seen"
+    assert facts["use.seats.last_month"].why_not == "no booked lesson seen"
     await bench.close()
 
 
@@ -174,7 +174,7 @@ async def test_page_views_up_thirty_percent_over_three_months(tmp_path: Path) ->
     (tmp_path / "kpi.csv").write_text(KPI)
     page, facts, tables = await page_of(bench)
     assert facts["use.platform_1_trend"].value == pytest.approx(0.3)
-    assert "{use.platform_1_name} up {use.platform_1_trend} over three months." in [
+    assert "Measured there: {use.platform_1_name} up {use.platform_1_trend} over three months." in [
         sentence.text for sentence in page.sections[-1].sentences
     ]
     assert tables["Learning platform"].rows == [

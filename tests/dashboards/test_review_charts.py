@@ -184,7 +184,7 @@ def test_a_heat_chart_with_many_rooms_is_cut_into_pages() -> None:
     ]
     made = Table(name="T", title="T", columns=columns, rows=rows)
     found = charts.draw(chart("heat", by="day", split="room"), made)
-    assert [drawing.note for drawing in found] == ["1 to 24 of 45.", "25 to 45 of 45."]
+    assert [drawing.note for drawing in found] == ["1 to 25 of 45.", "26 to 45 of 45."]
     assert all(drawing.canvas.height < 9.5 for drawing in found)
 
 

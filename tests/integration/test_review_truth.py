@@ -1,8 +1,10 @@
 """The figures of a pack against the truth of the simulator, and against what every other way to ask says."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,11 +12,15 @@ from typer.testing import CliRunner
 
 from board_queries import filled
 from caretaker_collector.cli import app
+from caretaker_collector.desk.school_page import SchoolPages
+from caretaker_collector.desk.sources import Sources
 from caretaker_collector.past import story
 from caretaker_collector.review.build import tables_of
+from caretaker_collector.settings import load_collector
 from caretaker_collector.sla.view import percent
 from caretaker_collector.stores import StoreSettings, open_store
 from caretaker_dashboards import queries
+from caretaker_dashboards.desk.school_views import EnergyMonth, MonthSoFar
 from caretaker_dashboards.review.pack import Pack, Table, Unit
 from caretaker_dashboards.review.words import text
 from caretaker_rules import clocks
@@ -119,7 +125,7 @@ def test_a_machine_that_was_down_alone_was_really_off_for_as_long(review_world: 
             continue
         off_ms = sum(
             max(0, min(until, row["until"]) - max(begin, row["from"]))
-            for begin, until, state in lived[row["where"]]
+            for begin, until, state in lived[f"{pack.place}/{row['where']}"]
             if state in ("asleep", "off")
         )
         assert row["lasted"] == pytest.approx(row["down"] * 60), "one machine: its minutes are those of service"
@@ -283,3 +289,53 @@ def test_a_network_is_the_sum_of_its_schools(review_world: ReviewWorld, packs: d
     assert [row["place"] for row in rows(whole, "Availability by school")] == [
         review_world.estate.schools[name].title for name in sorted(members)
     ]
+
+
+def test_the_desk_s_page_of_the_school_shows_the_same_to_the_digit(review_world: ReviewWorld, pack: Pack) -> None:
+    """On the evening of the month's last day, when its figures are those of the month."""
+    settings = load_collector(review_world.config)
+    collector: Any = SimpleNamespace(
+        settings=settings,
+        estate=review_world.estate,
+        memory=None,
+        clock=SimpleNamespace(now_ms=lambda: midnight_ms(date(2026, 10, 1), LONDON) - 1),
+        state_path=review_world.folder / "data" / "state.db",
+    )
+
+    unused: Any = None  # what happened since, which only pages that are open look at
+
+    async def ask() -> tuple[list[MonthSoFar], EnergyMonth | None]:
+        sources = Sources(collector, unused)
+        try:
+            pages = SchoolPages(sources)
+            energy = await pages._energy_month(pack.place, date.fromisoformat(LAST), LAST)
+            return await pages._months(review_world.estate.schools[pack.place]), energy
+        finally:
+            await sources.close()
+
+    months, energy = asyncio.run(ask())
+    assert energy is not None and energy.used_kwh == pytest.approx(value(pack, "energy.used"))
+    avoided = pack.facts["energy.avoided"]
+    assert energy.avoided_kwh == pytest.approx((avoided.low, avoided.value, avoided.high))
+    fact = pack.facts["availability"]
+    if len(months) == 1:
+        low, likely, high = (text(Unit.PERCENT, each) for each in (fact.low, fact.value, fact.high))
+        for shown in (low, likely, high):
+            assert shown.removesuffix(" %") in months[0].availability
+        assert months[0].target == text(Unit.PERCENT, pack.facts["availability.target"].value)
+    else:
+        levels = {row["level"]: row["likely"] for row in rows(pack, "Levels")}
+        for month in months:
+            assert text(Unit.PERCENT, levels[month.level]) in month.availability
+
+
+def test_incidents_are_as_many_as_caretaker_incidents_lists(review_world: ReviewWorld, pack: Pack) -> None:
+    done = CliRunner().invoke(app, ["incidents", "--all", "--json", "--config", str(review_world.config)])
+    assert done.exit_code in (0, 1), done.output
+    listed = [
+        each for each in json.loads(done.stdout)["incidents"] if each["incident"]["subject"]["school"] == pack.place
+    ]
+    begin = midnight_ms(date.fromisoformat(FIRST), LONDON)
+    end = midnight_ms(date.fromisoformat(LAST) + timedelta(days=1), LONDON)
+    of_month = [each for each in listed if begin <= each["incident"]["opened_ms"] < end]
+    assert len(of_month) == value(pack, "incidents.opened") + value(pack, "incidents.merged")

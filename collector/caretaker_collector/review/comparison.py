@@ -70,7 +70,8 @@ async def _compared(inputs: Inputs, facts: Facts) -> Section:
         if one.dots:
             charts.append(_chart(indicator, table))
     if not charts:
-        tables = tables[:1]  # six times the same reason would not say more
+        # Six times the same reason would not say more, and the sentence has it.
+        tables = [msgspec.structs.replace(tables[0], on="screen")]
     return Section(
         title="The schools of the network",
         sentences=_said(facts, why, found, ours is not None),

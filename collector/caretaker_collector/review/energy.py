@@ -16,6 +16,7 @@ from caretaker_rules.savings import Figure, valid_on
 from caretaker_rules.sla import Verdict, month_days
 
 MOST_REASONS = 8
+FEWEST_DRAWN = 3  # rooms or schools; fewer are told by the table alone
 RANGES = "Low, likely and high; each line is reckoned as one, so their ranges do not add up to that of the whole."
 T = TypeVar("T", Tariff, CarbonFactor)
 _VERDICTS = {
@@ -82,10 +83,11 @@ def _whole(inputs: Inputs, facts: Facts) -> Section:
         columns=[Column(key="whose", title="By"), *_avoided_columns(), *_money_columns(), _offs_column()],
         rows=rows,
         empty=_no_energy(inputs, f"What was avoided is not known: {totals.NO_BASELINE}."),
+        on="paper" if rows else "screen",  # the sentence says why there is none
         note="By people: what users switched off beyond what they did while rules only observed. Below zero: more was "
         "used than then would have been. The whole is reckoned as one, so the ranges of its parts do not add up to it.",
     )
-    return Section(title="Used and avoided", sentences=_said(inputs, facts), tables=[table, _rates(inputs)])
+    return Section(title="Used and avoided", sentences=_said(inputs, facts), tables=[table])
 
 
 def _said(inputs: Inputs, facts: Facts) -> list[Sentence]:
@@ -123,7 +125,7 @@ def _said(inputs: Inputs, facts: Facts) -> list[Sentence]:
     return said
 
 
-def _rates(inputs: Inputs) -> Table:
+def rates(inputs: Inputs) -> Table:
     """Tariffs and factors that were valid in the span, with their sources."""
     estate, span = inputs.sources.estate, inputs.span
     rows: list[list[Value]] = [
@@ -196,6 +198,7 @@ def _by_place(inputs: Inputs) -> Section:
         for name, amounts in sorted(places, key=lambda place: (-place[1].kwh, place[0]))
         if amounts.device_days
     ]
+    avoided = any(amounts.both is not None for _, amounts in places)
     table = Table(
         name=f"Energy by {title.lower()}",
         title=f"By {title.lower()}",
@@ -209,9 +212,11 @@ def _by_place(inputs: Inputs) -> Section:
         rows=rows,
         empty=_no_energy(inputs, "No day of it was reckoned."),
         note=RANGES,
+        # With a drawing, what is left of the table is cost and carbon, which follow from what was used.
+        on="paper" if avoided or len(rows) < FEWEST_DRAWN else "screen",
     )
     charts = []
-    if len(rows) > 1:
+    if len(rows) >= FEWEST_DRAWN and not avoided:
         alt = f"A bar for each {title.lower()}, the most first: the energy that its machines used."
         charts.append(_bars(f"Used by {title.lower()}", table, "place", "used", alt, horizontal=True))
     return Section(title=f"By {title.lower()}", charts=charts, tables=[table])
@@ -280,6 +285,7 @@ def _awake(inputs: Inputs, facts: Facts, kept: Sequence[tuple[SchoolInputs, kept
         note="Each hour has the reason of the rules' newest decision before it. Machines that are always on are left "
         "out.",
         most=MOST_REASONS,
+        on="paper" if len(rows) == 1 else "screen",
     )
     sentences, charts = [facts.say("No machine was seen on with nobody there.")], []
     if rows:

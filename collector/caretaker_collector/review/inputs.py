@@ -192,13 +192,13 @@ def totals(span: Span, found: Iterable[tuple[Months, Energy]], whole: bool = Fal
 
 def _no_service(months: Months, whole: bool) -> str:
     if whole and months.watched and not months.wholly:
-        return "Caretaker saw only a part of it"
+        return "seen in part only"
     return months.why_not
 
 
 def _no_energy(energy: Energy, whole: bool) -> str:
     if not energy.whole.device_days:
-        return "no day of it is on record"
+        return "no day on record"
     if whole and energy.days < energy.span.days:
         return f"{energy.days} of its {energy.span.days} days known"
     return ""

@@ -1,8 +1,10 @@
 """The last page: how these figures are made, with what, and the command that recomputes each."""
 
+import re
 from collections.abc import Sequence
 
 from caretaker_collector.days import savings_report
+from caretaker_collector.review import energy
 from caretaker_collector.review.facts import Facts
 from caretaker_collector.review.inputs import Inputs, SchoolInputs
 from caretaker_collector.version import VERSION
@@ -93,7 +95,9 @@ def page(inputs: Inputs, facts: Facts, pages: Sequence[Page]) -> Page:
                 ],
                 tables=[_definitions(facts)],
             ),
-            Section(title="What they were reckoned with", tables=[_versions(inputs), _watts(inputs)]),
+            Section(
+                title="What they were reckoned with", tables=[energy.rates(inputs), _versions(inputs), _watts(inputs)]
+            ),
             Section(
                 title="How to get them again", tables=[_commands(inputs, facts), _every(inputs, facts), _sources(pages)]
             ),
@@ -111,45 +115,38 @@ def _definitions(facts: Facts) -> Table:
 
 
 def _versions(inputs: Inputs) -> Table:
-    """Methods, levels, policies and baselines; tariffs and factors stand on the page of energy, with their sources."""
+    """Methods, levels, policies and baselines."""
     rows: list[list[Value]] = [
-        ["Caretaker", VERSION, ""],
-        ["method of this pack", PACK_METHOD, ""],
+        ["Caretaker, and the method of this pack", f"{VERSION}, {PACK_METHOD}"],
     ]
     for each in inputs.schools:
-        name = f"{each.school.name}: " if inputs.where.of_many else ""
-        rows += [
-            [
-                f"{name}service, {figure.month}",
-                figure.stamp,
-                "changes with the method, the levels, the hours and the days",
-            ]
-            for figure in each.service.months.figures
-        ]
+        name = f"{each.school.title}: " if inputs.where.of_many else ""
+        rows += [[f"{name}version of service, {figure.month}", figure.stamp] for figure in each.service.months.figures]
         levels = {part.title: part.illustrative for part in each.service.months.parts}
         rows += [
-            [f"{name}service level", title, "an example, nobody's contract" if example else "service.toml"]
+            [f"{name}service level", title + (" (an example, nobody's contract)" if example else "")]
             for title, example in levels.items()
         ]
-        rows += [[f"{name}rule", rule, "the ledger"] for rule in _policies(inputs, each)]
-        rows.append([f"{name}baseline of what was avoided", _baseline(inputs, each), "the ledger"])
+        rows += [[f"{name}rule", rule] for rule in _policies(inputs, each)]
+        rows.append([f"{name}baseline of what was avoided", _baseline(inputs, each)])
     return Table(
         name="Versions",
         title="Versions and settings",
         columns=[
             Column(key="what", title="What"),
             Column(key="which", title="Which"),
-            Column(key="from", title="From"),
         ],
         rows=rows,
-        note="Tariffs and carbon factors stand on the page of energy, with their sources.",
+        note="The version of service changes with the method, the levels, the hours and the days.",
     )
 
 
 def _policies(inputs: Inputs, each: SchoolInputs) -> list[str]:
     """Rules that acted, each with its file and the version of it."""
     end_ms = min(inputs.end_ms, inputs.sources.now_ms)
-    return savings_report.policies(inputs.sources.db, each.school.name, inputs.from_ms, end_ms) or ["none acted"]
+    found = savings_report.policies(inputs.sources.db, each.school.name, inputs.from_ms, end_ms)
+    # The name of the file says which one; where it lies on a machine is nobody's business here.
+    return [re.sub(r"\(\S*/", "(", rule) for rule in found] or ["none acted"]
 
 
 def _baseline(inputs: Inputs, each: SchoolInputs) -> str:
@@ -208,12 +205,15 @@ def _commands(inputs: Inputs, facts: Facts) -> Table:
     again, found = own_command(inputs), dict[str, dict[str, None]]()
     for key, fact in facts.known.items():
         subject = SUBJECTS.get(key.partition(".")[0])
-        if subject is not None and not key.endswith(("last_month", "last_year", "last_month_gbp", "last_year_gbp")):
+        if subject is not None and ".last_" not in key:
             found.setdefault(fact.command or again, {})[subject] = None
     own = found.pop(again, {})
-    rows: list[list[Value]] = [[command, ", ".join(what)] for command, what in found.items() if "last_" not in command]
+    shown = {subject for subjects in found.values() for subject in subjects}
+    rows: list[list[Value]] = [[command, ", ".join(what)] for command, what in found.items()]
     if own:
-        rows.append([again, "the whole pack, and what no other command shows: " + ", ".join(own)])
+        rows.append(
+            [again, "the whole pack, and as the only one: " + ", ".join(what for what in own if what not in shown)]
+        )
     return Table(
         name="Commands",
         title="Commands",

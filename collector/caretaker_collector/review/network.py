@@ -30,9 +30,9 @@ OF_MACHINES = frozenset(
     {FindingKind.LOST, FindingKind.NOT_BACK, FindingKind.CANNOT_WAKE, FindingKind.CRASHING, FindingKind.SERVER_DOWN}
 )
 """What a restart or a wake can put right; others are listed too, and can only have been a visit or not known."""
-MOST = 8
+MOST = 7
 """Rows on paper."""
-FEWEST_DRAWN = 3  # servers that differ; fewer, or all alike, are told by the table alone
+FEWEST_DRAWN, TELLING = 3, 0.5  # servers, and percent between them: below that the table alone tells as much
 FIELDS = ("owed_s", "maintained_s", "available_s", "down_s", "unseen_s", "in_use_s", "idle_s", "energy_wh")
 NOT_RECORDED: tuple[tuple[str, str], ...] = (
     (
@@ -181,8 +181,8 @@ def _always_on(inputs: Inputs, facts: Facts, servers: Sequence[Server]) -> Secti
         high="high",
         alt="A dot for each server: how much of its owed time it was available.",
     )
-    known = {row[4] for row in rows if row[4] is not None}
-    drawn = len(known) > 1 and len(rows) >= FEWEST_DRAWN
+    likely = [row[4] for row in rows if isinstance(row[4], int | float)]
+    drawn = len(rows) >= FEWEST_DRAWN and max(likely, default=0.0) - min(likely, default=0.0) >= TELLING
     return Section(title="Servers", sentences=sentences, charts=[chart] if drawn else [], tables=[table])
 
 
@@ -190,14 +190,14 @@ def _failed(inputs: Inputs, facts: Facts) -> Section:
     """Incidents of the line, switches, servers and relays."""
     shown = [(each, one) for each in inputs.schools for one in each.service.opened if one.incident.kind in OF_NETWORK]
     rows: list[list[Value]] = []
-    for _, one in shown:
+    for each, one in shown:
         incident = one.incident
         lasted = (incident.fixed_ms - incident.since_ms) / 1000 if incident.fixed_ms else None
         rows.append(
             [
                 incident.name,
                 OF_NETWORK[incident.kind],
-                str(incident.subject),
+                str(incident.subject).replace(f"{each.school.name}/", "" if inputs.one else f"{each.school.name}/"),
                 incident.since_ms,
                 lasted,
                 one.fix.used_ms / 1000 if one.fix is not None else None,

@@ -1,5 +1,7 @@
 """The page of service: what was promised and kept, what failed and for how long, what was planned, what nobody saw."""
 
+from msgspec import structs
+
 from caretaker_collector.review import service_incidents, service_outages, totals
 from caretaker_collector.review.facts import Facts, cut_percent
 from caretaker_collector.review.inputs import Inputs
@@ -9,7 +11,7 @@ from caretaker_rules import sla
 from caretaker_rules.availability import Figure
 
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
-MOST_BLIND, MOST_PLANNED = 5, 6
+MOST_PLACES, MOST_BLIND, MOST_PLANNED = 10, 5, 6
 FAILURES = {
     "availability": "percentage points below target",
     "response": "late answers",
@@ -49,9 +51,9 @@ def _availability(inputs: Inputs, facts: Facts) -> Section:
         if facts.value("availability.target") is not None:
             text += "; the target is {availability.target}"
         tone = {"met": "good", "missed": "bad"}.get(totals.VERDICTS[inputs.now.verdict], "plain")
-        sentences.append(facts.say(f"{text}.", tone))  # type: ignore[arg-type]
         if facts.value("availability.lessons") is not None:
-            sentences.append(facts.say("Within lessons it was {availability.lessons}."))
+            text += "; within lessons they were for {availability.lessons}"
+        sentences.append(facts.say(f"{text}.", tone))  # type: ignore[arg-type]
     sentences += _rules(inputs, facts)
     table = Table(
         name=f"Availability by {place.lower()}",
@@ -69,9 +71,11 @@ def _availability(inputs: Inputs, facts: Facts) -> Section:
             Column(key="target", title="Target", unit=Unit.PERCENT),
             Column(key="outages", title="Outages of machines", unit=Unit.COUNT, total="sum"),
         ],
-        rows=[_place(line) for line in inputs.inside],
+        rows=sorted((_place(line) for line in inputs.inside), key=_worst),
         empty=totals.empty(inputs, "no time was owed"),
-        note="Hours of machines. A range where something was not seen: at least, if all of that was down.",
+        note="The least available first. Hours of machines. A range where something was not seen: at least, if all of "
+        "that was down.",
+        most=MOST_PLACES,
     )
     charts = []
     if any(line.sums.devices.likely is not None for line in inputs.inside):
@@ -97,6 +101,12 @@ def _availability(inputs: Inputs, facts: Facts) -> Section:
         charts=charts,
         tables=[levels, table] if len(levels.rows) > 1 else [table],
     )
+
+
+def _worst(row: list[Value]) -> tuple[float, float]:
+    """The least available first; what has no figure last."""
+    likely, low = (cell if isinstance(cell, int | float) else 101.0 for cell in row[5:7])
+    return likely, low
 
 
 def _rules(inputs: Inputs, facts: Facts) -> list[Sentence]:
@@ -200,6 +210,7 @@ def _planned(inputs: Inputs, facts: Facts) -> Section:
         empty="No work was planned: caretaker maintenance PLACE --from --until --reason records it beforehand.",
         note="What was recorded afterwards, and what took longer than planned, counts as down.",
         most=MOST_PLANNED,
+        on="paper" if rows else "screen",
     )
     return Section(title="Planned work", sentences=[facts.say(text)], tables=[table])
 
@@ -259,7 +270,20 @@ def _credits(inputs: Inputs, facts: Facts) -> Section:
         empty=totals.empty(inputs, "nothing that costs credits failed"),
         note="Caps of a month are not in these lines; the sentence above has them.",
     )
-    return Section(title="Credits", sentences=[_cost(facts, why)], tables=[table])
+    return Section(title="Credits", sentences=[_cost(facts, why)], tables=[_lean(table)])
+
+
+def _lean(table: Table) -> Table:
+    """Without what is the same for each line: the only level, and charges of nothing."""
+    nothing = [at for at, column in enumerate(table.columns) if column.unit is Unit.PERCENT]
+    drop = [at for at in nothing if not any(row[at] for row in table.rows)]
+    drop += [0] if len({row[0] for row in table.rows}) == 1 else []
+    if not table.rows:
+        return table
+    kept = [at for at in range(len(table.columns)) if at not in drop]
+    return structs.replace(
+        table, columns=[table.columns[at] for at in kept], rows=[[row[at] for at in kept] for row in table.rows]
+    )
 
 
 def _cost(facts: Facts, why: str) -> Sentence:

@@ -11,7 +11,7 @@ from caretaker_rules.alert_text import short
 from caretaker_rules.clocks import Clock
 from caretaker_rules.incidents import RULES, Action
 
-MOST_INCIDENTS = 10
+MOST_INCIDENTS, NO_PRIORITY = 10, 9
 """On paper; the spreadsheet has all."""
 WHATS = {
     "lost": "not heard any more",
@@ -55,11 +55,13 @@ def section(inputs: Inputs, facts: Facts) -> Section:
         sentences.append(facts.say("Incidents are n/a: Caretaker came later.", "note"))
     else:
         sentences.append(facts.say("No incident was opened.", "good"))
+    rows = _times(inputs)
+    level = len({row[0] for row in rows}) != 1  # one that is the same in each row needs no column
     times = Table(
         name="Times by priority",
         title="Answered and fixed in time, by priority",
         columns=[
-            Column(key="level", title="Level"),
+            *([Column(key="level", title="Level")] if level else []),
             Column(key="priority", title="Priority", unit=Unit.COUNT),
             Column(key="answer", title="Answer within", unit=Unit.SECONDS),
             Column(key="answered", title="Answered in time", unit=Unit.COUNT, total="sum"),
@@ -69,7 +71,7 @@ def section(inputs: Inputs, facts: Facts) -> Section:
             Column(key="fixed_late", title="Fixed late", unit=Unit.COUNT, total="sum"),
             Column(key="running", title="Open, not late", unit=Unit.COUNT, total="sum"),
         ],
-        rows=_times(inputs),
+        rows=rows if level else [row[1:] for row in rows],
         empty=totals.empty(inputs, "no incident with a clock was opened"),
         note="Lengths are of service: the clock stands still when school is out, and while the school is waited for.",
     )
@@ -113,7 +115,12 @@ def section(inputs: Inputs, facts: Facts) -> Section:
 def _worst(item: tuple[SchoolInputs, Shown]) -> tuple[bool, int, int, int]:
     """Late ones first, then by priority and length."""
     incident, fix = item[1].incident, item[1].fix
-    return fix is None or not fix.late, incident.priority, -(fix.used_ms if fix else 0), incident.opened_ms
+    return (
+        fix is None or not fix.late,
+        incident.priority or NO_PRIORITY,
+        -(fix.used_ms if fix else 0),
+        incident.opened_ms,
+    )
 
 
 def _times(inputs: Inputs) -> list[list[Value]]:

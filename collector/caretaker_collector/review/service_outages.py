@@ -24,7 +24,10 @@ def section(inputs: Inputs, facts: Facts) -> Section:
         source="outages and incident log",
         command=totals.service_command(inputs, inputs.span.month),
     )
-    rows = sorted((_fault(each, fault) for each, fault in faults), key=lambda row: (-_number(row[3]), str(row[0])))
+    rows = sorted(
+        (_fault(each, fault, inputs.one is not None) for each, fault in faults),
+        key=lambda row: (-_number(row[3]), str(row[0])),
+    )
     sentences = []
     if why:
         sentences.append(facts.say(f"Outages are n/a: {why}.", "note"))
@@ -68,10 +71,15 @@ def section(inputs: Inputs, facts: Facts) -> Section:
     return Section(title="Outages", sentences=sentences, tables=[table])
 
 
-def _fault(each: SchoolInputs, fault: Fault) -> list[Value]:
+def _fault(each: SchoolInputs, fault: Fault, one: bool) -> list[Value]:
     school = each.school.name
     rooms = sorted({outage.room for outage in fault.outages if outage.room})
-    where = f"{school}/{fault.devices[0]}" if len(fault.devices) == 1 else f"{school}: {', '.join(rooms) or 'machines'}"
+    ours = "" if one else f"{school}/"  # in a school's own pack its name need not be before each machine's
+    where = (
+        f"{ours}{fault.devices[0]}"
+        if len(fault.devices) == 1
+        else f"{'' if one else school + ': '}{', '.join(rooms) or 'machines'}"
+    )
     return [
         fault.from_ms,
         fault.until_ms,
@@ -80,7 +88,14 @@ def _fault(each: SchoolInputs, fault: Fault) -> list[Value]:
         len(fault.devices),
         where,
         fault.incident or None,
-        ": ".join(part for part in (fault.title, service_incidents.cause((*fault.whats, *fault.causes))) if part),
+        ": ".join(
+            part
+            for part in (
+                fault.title.replace(f"{school}/", ours),
+                service_incidents.cause((*fault.whats, *fault.causes)),
+            )
+            if part
+        ),
     ]
 
 

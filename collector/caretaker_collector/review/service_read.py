@@ -81,7 +81,7 @@ class Months(Struct, frozen=True, kw_only=True):
     def why_not(self) -> str:
         """Why there is no figure; "": there may be one."""
         if not self.watched:
-            return "Caretaker was not there yet"
+            return "before Caretaker came"
         if not self.parts:
             return "no service level was agreed"
         return "" if self.figure.counted_ms else "nothing was owed on these days"

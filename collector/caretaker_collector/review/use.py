@@ -123,7 +123,7 @@ async def _seats(inputs: Inputs, facts: Facts, found: Sequence[SchoolUse]) -> No
         before = Booked()
         for each in inputs.schools:
             before += await use_read.seats(inputs.sources, each.school, span)
-        _seat_fact(inputs, facts, end, f", {span.title}", before, f"no booked lesson of {span.title} was seen")
+        _seat_fact(inputs, facts, end, f", {span.title}", before, "no booked lesson seen")
 
 
 def _seat_fact(inputs: Inputs, facts: Facts, end: str, of: str, booked: Booked, why: str) -> None:

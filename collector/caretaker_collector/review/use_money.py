@@ -50,7 +50,7 @@ def _pupils(inputs: Inputs, facts: Facts) -> Section:
         source="asset register, estate.toml",
     )
     sentence = (
-        facts.say("{use.pupils_per_computer} pupils share a computer.")
+        facts.say("{use.pupils_per_computer} pupils share a computer that is not for staff only.")
         if per is not None
         else facts.say(f"Pupils per computer: {why}.", "note")
     )
@@ -66,6 +66,7 @@ def _pupils(inputs: Inputs, facts: Facts) -> Section:
         ],
         rows=rows,
         empty="There is no school.",
+        on="screen" if inputs.one else "paper",
         note=f'Computers are what people sit at, by the asset register; those with the tag "{STAFF_TAG}" are staff\'s.',
     )
     return Section(title="Pupils per computer", sentences=[sentence], tables=[told_apart(inputs, table)])
@@ -231,6 +232,10 @@ async def _platform(inputs: Inputs, facts: Facts) -> Section:
                 alt="A dot for each indicator of the learning platform: by how much it rose or fell over three months.",
             )
         )
+    if sentences:
+        sentences = [
+            facts.say("Measured there: " + "; ".join(sentence.text.rstrip(".") for sentence in sentences) + ".")
+        ]
     return Section(title="Learning platform", sentences=sentences, charts=charts, tables=[told_apart(inputs, table)])
 
 

@@ -20,7 +20,8 @@ WIDE, NARROW = 6.85, 3.3
 ROWS = 30
 """A drawing with a line for each row has at most so many."""
 
-_PANELS = 24  # of a heat chart, on one drawing: what fits on a page
+_FEW_PANELS = 16  # up to so many are four beside each other
+_PANELS = 25  # of a heat chart, on one drawing: what fits on a page
 _UNDER = 0.46  # inches of a panel of lines that are above and below its scale: room for labels
 _LINE = 0.19  # inches from one line of text to the next
 _GAP = 0.08
@@ -506,7 +507,7 @@ def _heat_sheet(
     full: float,
     width: float,
 ) -> Canvas:
-    many = 4 if len(part) > 2 else max(len(part), 1)
+    many = 5 if len(part) > _FEW_PANELS else 4 if len(part) > 2 else max(len(part), 1)
     left = min(max(width_of(name[:40]) for name in down) + 0.06, 0.9)
     panel = (width - left - 0.12 * (many - 1)) / max(many, 3)
     cell_w, cell_h = panel / len(across), min(0.125, 1.6 / len(down))

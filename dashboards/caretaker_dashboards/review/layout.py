@@ -42,7 +42,7 @@ def fitted(units: Sequence[Unit], heads: Sequence[str], columns: Sequence[Sequen
         sample = cells[:_SAMPLE]
         longest = max(map(len, sample), default=0)
         natural.append(max(longest, _head(head)) + _BETWEEN)
-        if words.numeric(unit):
+        if words.numeric(unit) or unit in (Unit.MARK, Unit.DATE):
             whole = longest
         elif unit is Unit.MOMENT:  # the day above the time
             whole = max((len(cell.rsplit(" ", 1)[0]) for cell in sample), default=0)

@@ -24,6 +24,8 @@ NOTHING = "Nothing to draw: every figure is zero, or not known."
 _PX = 96  # of CSS in an inch
 _WORD_CUT = 48  # letters of a word that are printed
 _WORD_MOST = 24  # letters of a word that a column makes room for
+_LEFT_OVER = 2  # rows
+_SHORT = 8  # rows of a table that stays on one sheet
 _FEWEST = 2  # columns that a table keeps in any case
 _TITLE_MOST = 70  # letters of a place in the running header
 
@@ -149,15 +151,14 @@ def _headline(pack: Pack, number: int, line: Headline, page_titles: dict[str, st
     fact = pack.facts[line.fact]
     shape, verdict = words.verdict(line)
     before = ("Last month", "Same month last year") if _is_month(pack) else ("Time before", "Same time last year")
-    against, reasons = [], []
+    against = []
     for name, key in (("Target", line.target), (before[0], line.last_month), (before[1], line.last_year)):
         other = pack.facts[key] if key is not None else None
         if other is None:
             against.append((name, "none set" if name == "Target" else words.NONE))
             continue
-        against.append((name, words.figure(other, pack.zone)))
-        if other.value is None and other.why_not and other.why_not != fact.why_not:
-            reasons.append((name, words.clean(other.why_not)))
+        why = words.clean(other.why_not) if other.value is None and other.why_not != fact.why_not else ""
+        against.append((name, words.figure(other, pack.zone) + (f": {why}" if why else "")))
     span, fact_title = words.span(fact, pack.zone), words.clean(fact.title)
     return {
         "id": f"headline-{number}",
@@ -171,16 +172,7 @@ def _headline(pack: Pack, number: int, line: Headline, page_titles: dict[str, st
         "shape": shape,
         "verdict_class": line.verdict.replace(" ", "-"),
         "against": against,
-        "reasons": _reasons(reasons),
     }
-
-
-def _reasons(reasons: list[tuple[str, str]]) -> str:
-    """Why figures to compare with are not known; the same reason once."""
-    found: dict[str, list[str]] = {}
-    for name, why in reasons:
-        found.setdefault(why, []).append(name if not found else name[0].lower() + name[1:])
-    return "; ".join(f"{' and '.join(names)}: {why}" for why, names in found.items())
 
 
 def _section(
@@ -265,7 +257,7 @@ def _chart(chart: Chart, table: Table, zone: str, *, half: bool) -> dict[str, An
     drawings = charts.draw(chart, table, zone, narrow=half)
     notes = [drawing.note for drawing in drawings if drawing.note]
     if drawings and chart.low and chart.high:
-        notes.append("Thin lines: from at least to at most.")
+        notes.append("Thin lines: the range, from at least to at most.")
     alt = words.clean(chart.alt) or words.clean(chart.title)
     name = words.clean(table.title)
     where = f"the table {name}" if table.on == "paper" else f"the sheet {words.clean(table.name)} of the spreadsheet"
@@ -328,6 +320,8 @@ def _known(table: Table) -> tuple[Table, str]:
 def _table(table: Table, zone: str) -> dict[str, Any]:
     table, unknown = _known(table)
     shown = min(len(table.rows), PRINT_MOST if table.most is None else min(table.most, PRINT_MOST))
+    if shown < len(table.rows) <= min(shown + _LEFT_OVER, PRINT_MOST):
+        shown = len(table.rows)  # to say that some are elsewhere takes as much room as they do
     totals = [total(table, at) for at in range(len(table.columns))]
     cells = []
     for at, column in enumerate(table.columns):
@@ -363,6 +357,7 @@ def _table(table: Table, zone: str) -> dict[str, Any]:
         "rows": [[row[at] for at in beside] for row in rows],
         "totals": [_Cell(foot[at]) for at in beside] if any(foot) else [],
         "layout": fitted.name,
+        "short": shown <= _SHORT,
         "widths": fitted.percents,
         "more": more,
         "note": " ".join(text for text in (words.clean(table.note), unknown) if text),
