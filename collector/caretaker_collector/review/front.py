@@ -199,7 +199,9 @@ def _notes(inputs: Inputs, facts: Facts) -> list[Sentence]:
                 "note",
             )
         )
-    return notes or [facts.say("All days were seen and computed, and nothing was revised.", "good")]
+    if facts.value("blind.minutes"):
+        notes.append(facts.say("For {blind.minutes} of service Caretaker itself could not see: see Service.", "note"))
+    return notes or [facts.say("All days were computed, and nothing was revised.", "good")]
 
 
 def illustrative(inputs: Inputs) -> bool:
