@@ -146,5 +146,9 @@ def missing_figures(pack: Pack, text: str, book: Workbook) -> set[str]:
     said = [shown(cell) for sheet in book for row in sheet.iter_rows() for cell in row]
     known = {number for one in [*said, _spoken(pack)] for number in NUMBER.findall(one)}
     text = re.sub(r"page \d+( of \d+)?|\.{4,}\s*\d+|CO2e?", " ", text)  # footer, contents, a unit
-    text = re.sub(r"\d[\d,]* of [\d,]+ rows are shown; the spreadsheet has all [\d,]+ rows|Total of [\d,]+", " ", text)
+    text = re.sub(
+        r"\d[\d,]* of [\d,]+ rows are shown; the spreadsheet has all [\d,]+ rows|Total of [\d,]+|\([\d,]+\s+rows?\)",
+        " ",
+        text,
+    )
     return {number for number in NUMBER.findall(text) if number not in known and number.lstrip("−-") not in known}
