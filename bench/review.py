@@ -1,6 +1,6 @@
-"""What drawing the monthly review costs: one pack cold and warm, and packs a minute on two processes.
+"""What drawing the monthly review costs: one pack, cold and warm. bench/review_whole.py makes many, figures and all.
 
-    python bench/review.py [--packs 100] [--workers 2] [--quick] [--json]
+    python bench/review.py [--quick] [--json]
 
 A pack is a full month of a secondary school of 328 devices: front page, eight pages and the annex, with six charts, as
 HTML, PDF and spreadsheet. It is one of tests/review_packs.py, so reckoning the figures is not in it. The plain
@@ -18,13 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import psutil
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from caretaker_dashboards.review.draw import Press, draw  # noqa: E402 (tests/ is put on the path just above)
+from caretaker_dashboards.review.draw import draw  # noqa: E402 (tests/ is put on the path just above)
 from caretaker_dashboards.review.page import render  # noqa: E402
 from caretaker_dashboards.review.pdf import pdf_bytes  # noqa: E402
 from caretaker_dashboards.review.sheet import xlsx_bytes  # noqa: E402
@@ -83,44 +80,13 @@ def one(folder: Path, times: int) -> dict[str, float]:
     }
 
 
-def many(folder: Path, packs: int, workers: int) -> dict[str, float]:
-    """Packs of as many schools in worker processes: how many a minute, and the most memory of a worker."""
-    pack, most = full(), 0
-    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    with Press(workers) as press:
-        schools = [msgspec.structs.replace(pack, place=f"school-{number:03}") for number in range(packs)]
-        for drawn in press.draw_all(schools, folder):
-            if drawn.error is not None:
-                raise drawn.error
-            for child in psutil.Process().children():
-                try:
-                    most = max(most, child.memory_info().rss)
-                except psutil.NoSuchProcess:
-                    pass  # a worker that was replaced
-    took_s = time.perf_counter() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return {
-        "worker_cpu_s_a_pack": cpu_s / packs,
-        "packs": packs,
-        "workers": workers,
-        "took_s": took_s,
-        "packs_a_minute": packs / took_s * 60,
-        "hundred_packs_s": took_s / packs * 100,
-        "worker_rss_mb": most / 1024**2,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--packs", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="eight packs, one try")
+    parser.add_argument("--quick", action="store_true", help="one try")
     parser.add_argument("--json", action="store_true")
     args, _ = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as base:
         found = one(Path(base) / "one", 1 if args.quick else 5)
-        found |= many(Path(base) / "many", 8 if args.quick else args.packs, args.workers)
     found["load"] = os.getloadavg()[0]
     if args.json:
         print(json.dumps({"bench": "review", **{key: round(value, 3) for key, value in found.items()}}))

@@ -1,15 +1,13 @@
-"""A pack into its files, in this process or in workers; one pack that goes wrong takes nothing else with it."""
+"""A pack into its files: named, whole, or not at all."""
 
-import multiprocessing
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from caretaker_dashboards.review import draw as drawing
-from caretaker_dashboards.review.draw import Press, draw, stem
+from caretaker_dashboards.review.draw import draw, stem
 from caretaker_dashboards.review.pack import Chart, Page, Section
-from review_packs import full, one_device
+from review_packs import full
 from review_reading import html_of, xlsx_of
 
 
@@ -49,43 +47,3 @@ def test_a_pack_that_refers_to_what_it_does_not_hold_writes_nothing(tmp_path: Pa
     with pytest.raises(KeyError, match="no such table"):
         draw(msgspec.structs.replace(full(), pages=pages), tmp_path)
     assert names(tmp_path) == []
-
-
-@pytest.mark.slow
-def test_workers_draw_many_packs_and_one_that_goes_wrong_takes_nothing_with_it(tmp_path: Path) -> None:
-    good = one_device()
-    chart = Chart(kind="bars", title="C", table="no such table", x="x", y=["y"], alt="")
-    pages = [Page(key="use", title="Use", question="?", sections=[Section(title="S", charts=[chart])])]
-    bad = msgspec.structs.replace(good, place="bad", pages=pages)
-    with Press(2) as press:
-        packs = [bad, *(msgspec.structs.replace(good, place=place) for place in ("a", "b"))]
-        wrong, *right = press.draw_all(packs, tmp_path)
-    assert isinstance(wrong.error, KeyError) and wrong.files == {} and wrong.pack == bad
-    files = [one.files for one in right]
-    assert sorted(names(tmp_path)) == sorted(
-        f"{place}-2026-09.{kind}" for place in ("a", "b") for kind in ("html", "pdf", "xlsx")
-    )
-    assert [sorted(made) for made in files] == [["html", "pdf", "xlsx"]] * 2
-    assert files[0]["pdf"].read_bytes() == files[1]["pdf"].read_bytes(), "the same pack is the same bytes in any worker"
-
-
-@pytest.mark.slow
-def test_a_worker_that_dies_is_replaced_and_only_its_own_pack_is_missing(tmp_path: Path) -> None:
-    good = msgspec.structs.replace(full(), pages=[])
-    with Press(1) as press:
-        press.submit(good, tmp_path, ["html"]).result()
-        (worker,) = multiprocessing.active_children()
-        worker.kill()
-        worker.join()
-        drawn = list(press.draw_all([good, good], tmp_path, ["html"]))
-    assert [one.error for one in drawn] == [None, None]
-
-
-@pytest.mark.slow
-def test_a_worker_cannot_take_more_memory_than_it_may(tmp_path: Path) -> None:
-    with (
-        Press(1, memory_bytes=120 * 1024**2) as press,
-        pytest.raises((MemoryError, ImportError, OSError, RuntimeError)),
-    ):
-        press.submit(full(), tmp_path).result(120)
-    assert drawing.WORKER_MEMORY_BYTES >= 1024**3

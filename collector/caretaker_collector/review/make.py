@@ -14,6 +14,7 @@ import resource
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
@@ -193,7 +194,8 @@ _bench: _Bench | None = None
 def _begin(memory_bytes: int, nice: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     if nice:
-        os.nice(nice)
+        with suppress(PermissionError):  # the collector's unit may not change priorities, not even to a lower one
+            os.nice(nice)
 
 
 def _work(wish: Wish, job: Job) -> Made:
