@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct, field
 
+from caretaker_contract.messages import OutcomeReason, Step
 from caretaker_contract.topics import Address
 from caretaker_rules.energy import Decision
 from caretaker_rules.model import Estate
@@ -63,17 +64,32 @@ def ask(db: sqlite3.Connection, estate: Estate, address: Address, at_ms: int | N
     return answer
 
 
+def command_of_rule(db: sqlite3.Connection, address: Address, rule: str, from_ms: int) -> CommandStory | None:
+    """The first command to a machine that this rule, or order, made since then. None: there is none."""
+    row = db.execute(
+        "SELECT id, decided_ms, status, reason FROM commands "
+        "WHERE school = ? AND device = ? AND decided_ms >= ? AND rule = ? ORDER BY decided_ms LIMIT 1",
+        (address.school, address.device, from_ms, rule),
+    ).fetchone()
+    return _story(db, row) if row is not None else None
+
+
 def _command(db: sqlite3.Connection, address: Address, decided_ms: int) -> CommandStory | None:
     row = db.execute(
         "SELECT id, decided_ms, status, reason FROM commands WHERE school = ? AND device = ? AND decided_ms = ?",
         (address.school, address.device, decided_ms),
     ).fetchone()
-    if row is None:
-        return None
-    steps = db.execute(
-        "SELECT at_ms, step, reason FROM command_steps WHERE id = ? ORDER BY at_ms", (row[0],)
-    ).fetchall()
-    return CommandStory(id=row[0], asked_ms=row[1], status=row[2], reason=row[3], steps=list(steps))
+    return _story(db, row) if row is not None else None
+
+
+def _story(db: sqlite3.Connection, row: tuple[str, int, str, str]) -> CommandStory:
+    return CommandStory(id=row[0], asked_ms=row[1], status=row[2], reason=row[3], steps=steps_of(db, row[0]))
+
+
+def steps_of(db: sqlite3.Connection, command: str) -> list[tuple[int, str, str]]:
+    """When a command took which step, and why, in their order: some machines take two in the same millisecond."""
+    rows = db.execute("SELECT at_ms, step, reason FROM command_steps WHERE id = ?", (command,)).fetchall()
+    return sorted(rows, key=lambda row: (row[0], list(Step).index(row[1])))
 
 
 def _title(estate: Estate, address: Address) -> str:
@@ -124,11 +140,14 @@ def _told(told: Told, clock: Clock) -> list[str]:
     return lines
 
 
+_NOTES = {OutcomeReason.USER_INPUT.value: "somebody there said no", OutcomeReason.IN_USE.value: "in use"}
+
+
 def story(command: CommandStory, clock: Clock) -> str:
     """What became of a command: "asked 16:39:55, warned 16:39:56, done 16:41:57"."""
     words = [f"asked {clock(command.asked_ms)}"]
     for at_ms, step, reason in command.steps:
-        note = f" ({reason.replace('_', ' ')})" if reason != "none" else ""
+        note = f" ({_NOTES.get(reason, reason.replace('_', ' '))})" if reason != "none" else ""
         words.append(f"{step} {clock(at_ms)}{note}" if step != "received" else step)
     if command.status in ("decided", "sending", "sent", "expired", "no_answer", "withdrawn"):
         words.append(command.status.replace("_", " "))

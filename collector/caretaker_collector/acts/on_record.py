@@ -2,18 +2,21 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
-from caretaker_collector import audit, order_book, record_words, records, state
+from caretaker_collector import audit, order_book, record_words, records, state, why
 from caretaker_collector.acts import places, words
 from caretaker_collector.acts.base import Site
 from caretaker_collector.acts.orders import STAYS, WORDS, told
 from caretaker_collector.order_book import Found, PersonsOrder
 from caretaker_contract.errors import Unavailable
+from caretaker_contract.topics import Address
 from caretaker_dashboards.desk.on_record import OrderLine, OrderList, OrderView, RecordView
 from caretaker_dashboards.desk.ports import NotThere
 from caretaker_dashboards.desk.views import HistoryLine
+from caretaker_rules.calendar import local
 from caretaker_rules.reasons import Why
 from caretaker_rules.roles import Who
 
@@ -81,13 +84,15 @@ class ActsOnRecord:
         elif order.found is not None:
             text = told(order.found, order.scope, order.verb, order.warn_s, dry_run=False, title=line.place_title)
             said = [part.strip() for part in text.splitlines()]
+        zone = words.zone_at(self._site.estate, order.scope.school)
         waiting = {address.device for address in order.waiting}
+        came = _what_came(db, order, zone)
         return OrderView(
             now_ms=now_ms,
-            zone=str(words.zone_at(self._site.estate, order.scope.school)),
+            zone=str(zone),
             line=line,
             said=said,
-            machines=_machines(order.found, waiting) if order.found is not None else [],
+            machines=_machines(order.found, waiting, came) if order.found is not None else [],
         )
 
     def _orders(self, db: sqlite3.Connection, who: Who, before: int | None, now_ms: int) -> OrderList:
@@ -129,11 +134,25 @@ class ActsOnRecord:
         )
 
 
-def _machines(found: Found, waiting: set[str]) -> list[tuple[str, str]]:
+def _what_came(db: sqlite3.Connection, order: PersonsOrder, zone: ZoneInfo) -> dict[str, str]:
+    """What each machine made of the order's command: "asked 16:39:55, warned 16:39:56, done 16:41:57"."""
+    devices = [(order.scope.school, name) for name in (*order.found.asked, *order.found.later)] if order.found else []
+    came = {}
+    for school, device in devices:
+        told = why.command_of_rule(db, Address(school, device), f"order-{order.id}", order.made_ms)
+        if told is not None:
+            came[device] = why.story(told, lambda at_ms: f"{local(at_ms, zone):%H:%M:%S}")
+    return came
+
+
+def _machines(found: Found, waiting: set[str], came: Mapping[str, str]) -> list[tuple[str, str]]:
     """What became of each machine, those that were asked first."""
-    rows = [(name, "asked") for name in found.asked]
-    rows += [(name, "follows as limits allow" if name in waiting else "tried again later") for name in found.later]
-    for why, names in found.stay.items():
-        what = "off already" if why == Why.ALREADY_OFF.value else f"left alone: {STAYS.get(why, why.replace('_', ' '))}"
-        rows += [(name, what) for name in names]
+    rows = [(name, came.get(name, "asked")) for name in found.asked]
+    rows += [
+        (name, "follows as limits allow" if name in waiting else came.get(name, "tried again later"))
+        for name in found.later
+    ]
+    for reason, names in found.stay.items():
+        left = f"left alone: {STAYS.get(reason, reason.replace('_', ' '))}"
+        rows += [(name, "off already" if reason == Why.ALREADY_OFF.value else left) for name in names]
     return rows

@@ -185,6 +185,13 @@ class Devices:
         )
 
 
+def _who(rule: str) -> str:
+    """Who asked, as a command has it: a rule, or a person by an order."""
+    if rule.startswith("order-"):
+        return rule.replace("-", " ", 1)
+    return f"rule {rule}" if rule else "a person"
+
+
 def _commands(db: sqlite3.Connection, address: Address, from_ms: int, zone: ZoneInfo) -> list[HistoryLine]:
     """The commands to a machine, each with all that came of it."""
     rows = db.execute(
@@ -194,16 +201,13 @@ def _commands(db: sqlite3.Connection, address: Address, from_ms: int, zone: Zone
     ).fetchall()
     found = []
     for verb, rule, decided_ms, status, number in rows:
-        by, what = f"rule {rule}" if rule else "a person", verb.replace("_", " ")
-        steps = db.execute(
-            "SELECT at_ms, step, reason FROM command_steps WHERE id = ? ORDER BY at_ms", (number,)
-        ).fetchall()
+        by, what = _who(rule), verb.replace("_", " ")
         command = why.CommandStory(
             id=number,
             asked_ms=decided_ms,
             status=status,
             reason="",
-            steps=[(at_ms, step, reason or "none") for at_ms, step, reason in steps],
+            steps=[(at_ms, step, reason or "none") for at_ms, step, reason in why.steps_of(db, number)],
         )
         told = why.story(command, lambda at_ms: f"{local(at_ms, zone):%H:%M:%S}")
         found.append(HistoryLine(at_ms=decided_ms, by=by, what=what, text=told))

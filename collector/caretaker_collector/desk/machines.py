@@ -9,7 +9,7 @@ from caretaker_collector import why
 from caretaker_collector.desk.sources import Sources
 from caretaker_collector.memory import Entry
 from caretaker_collector.why import Told
-from caretaker_contract.messages import FINAL_STEPS
+from caretaker_contract.messages import FINAL_STEPS, Step
 from caretaker_contract.topics import Address
 from caretaker_dashboards.desk import views
 from caretaker_dashboards.desk.views import DecisionLine, IncidentLine, MachineRow, ReasonLine
@@ -22,6 +22,14 @@ from caretaker_rules.standing import shown_now
 NEVER_HEARD = Tracked()
 UNREGISTERED_CLASS = ""
 _decision = msgspec.json.Decoder(Decision).decode
+
+TOLD_FOR_MS = 3_600_000
+"""How long a machine shows that it did not do what was asked: as long as a policy heeds a no when it says nothing."""
+_NOT_DONE = {
+    Step.VETOED: "somebody at the machine said no",
+    Step.REFUSED: "the machine refused",
+    Step.FAILED: "the machine could not do it",
+}
 
 
 def newest_decisions(db: sqlite3.Connection, school: str, devices: Iterable[str]) -> dict[str, DecisionLine]:
@@ -96,12 +104,15 @@ class Machines:
         )
 
     def _asked(self, address: Address, now_ms: int) -> str:
-        """The command that is under way; "": none."""
+        """The command that is under way, or that the machine did not follow a while ago; "": none."""
         asked = self._sources.memory.asked.get(address)
-        if asked is None or asked.step in FINAL_STEPS or (asked.step is None and asked.expires_ms <= now_ms):
+        if asked is None or (asked.step is None and asked.expires_ms <= now_ms):
             return ""
         zone = self._sources.zone(address.school)
         words = f"{asked.verb.value.replace('_', ' ')} asked {local(asked.asked_ms, zone):%H:%M:%S}"
+        if asked.step in FINAL_STEPS:
+            said = _NOT_DONE.get(asked.step, "") if now_ms - asked.asked_ms < TOLD_FOR_MS else ""
+            return f"{words}: {said}" if said else ""
         return words if asked.step is None else f"{words}, {asked.step.value}"
 
     def told(self, school: str, told: Told) -> views.Told:
