@@ -131,7 +131,7 @@ async def test_incidents_are_worked_on_from_the_desk(desk: Desk) -> None:
     def offered() -> list[str]:
         return [offer.action for offer in desk.acts.offers(ENGINEER, "incident", "1")]
 
-    assert offered() == ["acknowledge", "assign", "note", "pause", "fix", "merge"]
+    assert offered() == ["acknowledge", "assign", "note", "pause", "fix"], "there is no other one"
     looked = await desk.preview("acknowledge", "1")
     assert looked.lines[0] == "INC-1: its response clock ends, and nobody is reminded of it any more."
     assert len(incident_book.log_of(desk.db, "u1")) == 1
@@ -146,6 +146,7 @@ async def test_incidents_are_worked_on_from_the_desk(desk: Desk) -> None:
     assert form.fields[0].choices == []
     made = await desk.act("report", "ash/ict1", text="The projector hums")
     assert made.link == "/incidents/3"
+    assert "merge" in offered()
     assert desk.acts.form(ENGINEER, "merge", "1", {}).fields[0].choices == [
         ("", "choose one"),
         ("3", "INC-3: The projector hums"),

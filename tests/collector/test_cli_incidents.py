@@ -139,10 +139,10 @@ def test_what_people_do_is_the_history_of_an_incident(desk: Desk) -> None:
         "  Tue 6 Oct 09:00  opened ash/ict1 is cut off: 10 of 12 of the room silent (P1)  (rules)",
         "  Tue 6 Oct 09:15  acknowledged  (engineer)",
         "  Tue 6 Oct 09:15  assigned to network team  (operator)",
-        "  Tue 6 Oct 09:15  note new cable ordered  (operator)",
-        "  Tue 6 Oct 09:15  waits for the customer room locked  (operator)",
+        "  Tue 6 Oct 09:15  note: new cable ordered  (operator)",
+        "  Tue 6 Oct 09:15  waits for the customer: room locked  (operator)",
         "  Tue 6 Oct 09:15  waits no longer  (operator)",
-        "  Tue 6 Oct 09:15  fixed cable changed  (operator)",
+        "  Tue 6 Oct 09:15  fixed: cable changed  (operator)",
     ]
     assert desk.run("incidents").exit_code == 0
     assert desk.run("incidents").stderr == "nothing is open\n"
@@ -171,6 +171,8 @@ def test_merging_shows_on_both_sides_where_it_goes_on(desk: Desk) -> None:
     lines = desk.run("incident", "1").stdout.splitlines()
     assert "state     merged into INC-2" in lines
     assert lines[-1].endswith("merged into INC-2  (operator)")
+    other = desk.run("incident", "2").stdout.splitlines()
+    assert "INC-1 goes on here: " in other[-1]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from caretaker_collector.acts.base import (
     by,
     said,
 )
+from caretaker_collector.acts.forms import STAND_IN
 from caretaker_collector.acts.places import no_incident, sees
 from caretaker_collector.incidents import actions as incident_actions
 from caretaker_collector.incidents import book as incident_book
@@ -64,12 +65,30 @@ class IncidentAct(ActBody, frozen=True, kw_only=True):
     reason: Why
 
 
+class PauseAct(ActBody, frozen=True, kw_only=True):
+    """What it waits for."""
+
+    reason: Annotated[
+        str,
+        Meta(min_length=1, max_length=2_000, title="What it waits for", description=_KEPT, extra={"kind": "text"}),
+    ]
+
+
+class FixAct(ActBody, frozen=True, kw_only=True):
+    """What mended it."""
+
+    reason: Annotated[
+        str,
+        Meta(min_length=1, max_length=2_000, title="What was done", description=_KEPT, extra={"kind": "text"}),
+    ]
+
+
 class MergeAct(ActBody, frozen=True, kw_only=True):
     """It is the same as another one, in which it goes on."""
 
     into: Annotated[
         int,
-        Meta(ge=1, le=2**53, title="Into", description="The number of an open incident of the same school."),
+        Meta(ge=1, le=2**53, title="Into", description="An open incident of the same school, by its number."),
     ]
     reason: Why
 
@@ -162,10 +181,15 @@ def _merge(db: sqlite3.Connection, ctx: Ctx, body: MergeAct) -> Entry | None:
     other = incident_book.one(db, body.into)
     if other is None or not sees(ctx.who, other.subject.school):
         raise BadBody(no_incident(db, ctx.who, body.into))
-    return incident_actions.merge(db, ctx.estate, ctx.incident.number, by(ctx), body.into, ctx.now_ms)
+    incident, why = ctx.incident, _text(body)
+    done = incident_actions.merge(db, ctx.estate, incident.number, by(ctx), body.into, ctx.now_ms)
+    if done is not None:  # else who reads the one that goes on would not know what came to it, and why
+        told = f"{incident.name} goes on here: {incident.title}" + (f" ({why})" if why else "")
+        incident_actions.note(db, ctx.estate, body.into, by(ctx), told, ctx.now_ms)
+    return done
 
 
-def _others(ctx: Ctx) -> list[tuple[str, str]]:
+def others(ctx: Ctx) -> list[tuple[str, str]]:
     """Open incidents of the same school, into which it may be merged."""
     incident = ctx.incident
     return [
@@ -196,7 +220,8 @@ def _report_preview(ctx: Ctx, body: ReportAct) -> Done:
     with _taken_back(ctx.db):
         made = incident_actions.report(ctx.db, ctx.estate, ctx.scope, by(ctx), body.text, ctx.now_ms)
     priority = f" of priority {made.priority}" if made.priority is not None else ""
-    return said(f"An incident{priority} is opened at {ctx.place.title}: {made.title}", "Only people can fix it again.")
+    text = f": {made.title}" if made.title != STAND_IN else ""
+    return said(f"An incident{priority} is opened at {ctx.place.title}{text}.")
 
 
 ACTIONS = (
@@ -232,7 +257,7 @@ ACTIONS = (
         "Pause",
         "Pause {place}",
         "it waits for the customer, and its clocks stand still until it waits no longer.",
-        IncidentAct,
+        PauseAct,
         _plain(incident_actions.pause),
         lambda body: "waits for the customer",
         undo="unpause",
@@ -249,9 +274,9 @@ ACTIONS = (
     _action(
         "fix",
         "Fixed",
-        "{place} is over",
+        "Say that {place} is fixed",
         "it is over; what is still seen a quarter of an hour later is opened again.",
-        IncidentAct,
+        FixAct,
         _plain(incident_actions.fix),
         lambda body: "fixed",
     ),
@@ -263,7 +288,7 @@ ACTIONS = (
         MergeAct,
         _merge,
         lambda body: f"merged into INC-{body.into}",
-        choices={"into": _others},
+        choices={"into": others},
     ),
     Action(
         name="report",

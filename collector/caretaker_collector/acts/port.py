@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from caretaker_collector import people, state
 from caretaker_collector.acts import doing, forms, known, places, words
 from caretaker_collector.acts.base import Action, BadBody, Ctx, NotAllowed, Place, Site, Unknown
+from caretaker_collector.acts.incidents import others
 from caretaker_collector.acts.registry import ACTIONS
 from caretaker_contract.errors import ConfigError, Unavailable
 from caretaker_contract.messages import PowerState
@@ -162,6 +163,8 @@ def _of_incident(names: list[str], ctx: Ctx) -> list[str]:
     names.remove("pause" if incident.status is Status.PAUSED else "unpause")
     if incident.acknowledged_ms:
         names.remove("acknowledge")
+    if not others(ctx):
+        names.remove("merge")  # there is nothing to merge it into
     return names
 
 

@@ -19,7 +19,16 @@ from starlette.routing import Route
 
 from caretaker_collector.acts import registry as acts
 from caretaker_collector.acts.base import NO_REASON, ActBody, Site
-from caretaker_collector.acts.incidents import AcknowledgeAct, AssignAct, IncidentAct, MergeAct, NoteAct, ReportAct
+from caretaker_collector.acts.incidents import (
+    AcknowledgeAct,
+    AssignAct,
+    FixAct,
+    IncidentAct,
+    MergeAct,
+    NoteAct,
+    PauseAct,
+    ReportAct,
+)
 from caretaker_collector.api.act_routes import ActRoutes, Once, allow, perform, safe, who_of
 from caretaker_collector.api.guard import Guard, Refused, answer, body_of, problem
 from caretaker_collector.api.tokens import Token
@@ -55,9 +64,9 @@ ACTIONS: dict[str, tuple[type[Struct], str, str, Callable[[str, Any], ActBody]]]
     "acknowledge": (AcknowledgeBody, "text", "acknowledge", lambda place, x: AcknowledgeAct(place=place, reason=x)),
     "assign": (AssignBody, "to", "assign", lambda place, x: AssignAct(place=place, to=x)),
     "note": (NoteBody, "text", "note", lambda place, x: NoteAct(place=place, text=x)),
-    "pause": (PauseBody, "text", "pause", lambda place, x: IncidentAct(place=place, reason=x)),
+    "pause": (PauseBody, "text", "pause", lambda place, x: PauseAct(place=place, reason=x)),
     "resume": (ResumeBody, "text", "unpause", lambda place, x: IncidentAct(place=place, reason=x or NO_REASON)),
-    "fix": (FixBody, "text", "fix", lambda place, x: IncidentAct(place=place, reason=x)),
+    "fix": (FixBody, "text", "fix", lambda place, x: FixAct(place=place, reason=x)),
     "merge": (MergeBody, "into", "merge", lambda place, x: MergeAct(place=place, into=x, reason=NO_REASON)),
 }
 """By the last part of an incident's path: what the body has to be, which of its keys is handed on, and to which action

@@ -10,7 +10,16 @@ from typer.core import TyperGroup
 
 from caretaker_collector import people
 from caretaker_collector.acts.base import NO_REASON, ActBody
-from caretaker_collector.acts.incidents import AcknowledgeAct, AssignAct, IncidentAct, MergeAct, NoteAct, ReportAct
+from caretaker_collector.acts.incidents import (
+    AcknowledgeAct,
+    AssignAct,
+    FixAct,
+    IncidentAct,
+    MergeAct,
+    NoteAct,
+    PauseAct,
+    ReportAct,
+)
 from caretaker_collector.commands import acting
 from caretaker_collector.commands.base import (
     FINDING,
@@ -163,7 +172,7 @@ def note(
 @incident_app.command()
 def pause(number: Number, reason: Reason, by: By = "operator", config: Config = None) -> None:
     """It waits for the customer: its clocks stand still until `caretaker incident resume`."""
-    _do("pause", IncidentAct(place=_place(number), reason=reason), by, config)
+    _do("pause", PauseAct(place=_place(number), reason=reason), by, config)
 
 
 @incident_app.command()
@@ -180,7 +189,7 @@ def resume(
 @incident_app.command()
 def fix(number: Number, reason: Reason, by: By = "operator", config: Config = None) -> None:
     """Say that it is over. What is still seen a quarter of an hour later is opened again."""
-    _do("fix", IncidentAct(place=_place(number), reason=reason), by, config)
+    _do("fix", FixAct(place=_place(number), reason=reason), by, config)
 
 
 @incident_app.command()

@@ -33,6 +33,8 @@ _ACTIONS = {
     Action.MERGED: "merged",
     Action.TICKET: "ticket",
 }
+_WITH_WORDS = frozenset({Action.NOTED, Action.PAUSED, Action.RESUMED, Action.FIXED})
+"""What somebody said stands after a colon, as it was typed."""
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -170,7 +172,8 @@ def _devices(hits: Sequence[Subject]) -> str:
 
 
 def _told(entry: Entry, names: Mapping[str, str], zone: ZoneInfo) -> str:
-    return " ".join(filter(None, said_of(entry, names, zone))) + f"  ({entry.by})"
+    gap = ": " if entry.action in _WITH_WORDS else " "
+    return gap.join(filter(None, said_of(entry, names, zone))) + f"  ({entry.by})"
 
 
 def said_of(entry: Entry, names: Mapping[str, str], zone: ZoneInfo) -> tuple[str, str]:
