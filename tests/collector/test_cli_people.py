@@ -168,7 +168,7 @@ def test_an_answer_reads_as_one_says_it() -> None:
     ]
     only = Found(machines=1, asked=[], later=[], stay={"frozen": ["pc-1"]})
     assert cli_orders.told(only, Scope(school="ash", room="ict1", device="pc-1"), "restart", 60, True).splitlines() == [
-        "machine pc-1, 1 frozen: that one stays on",
+        "machine pc-1, frozen: it is left alone",
         "  none would be asked",
     ]
 

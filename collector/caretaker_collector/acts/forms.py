@@ -57,6 +57,8 @@ def form_of(action: Action, ctx: Ctx, filled: Mapping[str, str]) -> Form:
     fields = []
     for field in fields_of(action.body):
         choices = action.choices[field.name](ctx) if field.name in action.choices else field.choices
+        if field.name in action.choices and not choices and not field.required:
+            continue  # there is nothing to choose between
         value = filled.get(field.name) or likely.get(field.name) or field.value
         kind = "choice" if choices else field.kind
         if choices and field.required and value not in (name for name, _ in choices):

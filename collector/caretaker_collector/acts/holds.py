@@ -218,8 +218,10 @@ def soon(ctx: Ctx, ahead_ms: int) -> str:
 
 
 def classes(ctx: Ctx) -> list[tuple[str, str]]:
-    """The classes of machines that there are at the place."""
+    """The classes of machines that there are at the place; none when all are of one."""
     found = sorted({device.device_class for device in ctx.scope.devices(ctx.estate)})
+    if len(found) < 2:
+        return []
     return [("", "every machine"), *((name, name.replace("_", " ")) for name in found)]
 
 
@@ -281,9 +283,10 @@ def _ending(once: bool) -> Action:
         if present is None or (once and present[0] > ctx.now_ms):
             return said(f"{name} is {'not on' if present else 'over already'}.", ok=False)
         count = words.machines(len(record.scope.devices(ctx.estate)))
+        within = "" if record.scope.device else f"{count} in "
         comes = once and record.series.every is not None
         place = ctx.place.title.removeprefix(f"{name} of ")
-        head = f"{name} ({record.reason}) of {count} in {place} ends now"
+        head = f"{name} ({record.reason}) of {within}{place} ends now"
         lines = [f"{head}{', and comes again' if comes else ''}: {standing(record, ctx.now_ms, zone)}."]
         if record.kind == "silence":
             lines.append("What is still open there is told.")
@@ -354,7 +357,7 @@ ACTIONS = (
     _recording(
         "silence",
         "Silence",
-        "Tell nobody of {place}",
+        "Tell nobody of incidents at {place}",
         "Nobody is told of incidents there until then; they are recorded all the same. It keeps no machine on.",
         Permission.RECORDS,
         2 * HOUR_MS,

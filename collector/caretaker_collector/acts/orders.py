@@ -79,10 +79,16 @@ def told(found: Found, scope: Scope, verb: OrderVerb, warn_s: int, dry_run: bool
     on = {why: names for why, names in found.stay.items() if why != Why.ALREADY_OFF.value}
     if off:
         head += f", {len(off)} off already"
+        head = f"machine {scope.device}, off already" if scope.device else head
     if on:
         parts = (f"{len(names)} {STAYS.get(why, why.replace('_', ' '))}" for why, names in on.items())
         count = sum(len(names) for names in on.values())
-        head += f", {', '.join(parts)}: {'that one stays' if count == 1 else 'those stay'} on"
+        if scope.device:
+            parts = (STAYS.get(why, why.replace("_", " ")) for why in on)
+        stays = "left alone" if verb == "restart" else "on"
+        one, more = ("is", "are") if verb == "restart" else ("stays", "stay")
+        which = f"it {one}" if scope.device else f"that one {one}" if count == 1 else f"those {more}"
+        head += f", {', '.join(parts)}: {which} {stays}"
     lines = [head]
     would = "would be asked" if dry_run else "asked"
     if found.asked:
