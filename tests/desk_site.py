@@ -8,6 +8,7 @@ School `ash` has room ict1 with machines that obey, a room lib with the relay th
 `oak`, whose page nobody but its people may see. Machines answer commands in a thread of their own, as agents do.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner
 
-from browser import Window
+from browser import Window, shown
 from caretaker_collector.cli import app
 from caretaker_contract.messages import (
     Cause,
@@ -43,6 +44,21 @@ from worlds import CollectorProcess, Stream, World, collecting, eventually, make
 PASSWORD = "quiet lamp under seven stairs"
 PEOPLE = {"meg": "manager", "eve": "engineer", "vic": "viewer", "dan": "director"}
 RELAY, MACHINE, MAC = "relay-1", "pc-{:03}", "02:00:00:00:00:{:02x}"
+ABLE = [Verb.SHUT_DOWN, Verb.SLEEP, Verb.RESTART, Verb.WARN, Verb.CANCEL, Verb.REPLAY]
+SERVICE = """
+[[levels]]
+name = "transitional"
+hours = ["mon-sun 00:00-24:00"]
+days = ["term", "inset", "holiday", "weekend", "bank_holiday"]
+availability_target = 0.99
+priorities = [{ priority = 1, respond = "30 min", fix = "4 h" }]
+matrix = [
+  { impact = "school", alternative = false, priority = 1 }, { impact = "school", alternative = true, priority = 1 },
+  { impact = "room", alternative = false, priority = 1 }, { impact = "room", alternative = true, priority = 1 },
+  { impact = "device", alternative = false, priority = 1 }, { impact = "device", alternative = true, priority = 1 },
+]
+"""
+"""A contract whose clock always runs."""
 POLICY = """\
 mode = "live"
 
@@ -94,14 +110,15 @@ class Machines:
         now_ms = int(time.time() * 1000)
         gauges = Gauges(idle_s=idle_s, session=state is PowerState.IN_USE)
         report = stream.report(state, 0, cause, at_ms=now_ms, gauges=gauges)
-        hello = stream.hello(now_ms) if stream.address.device != RELAY else self._hello_of_relay(stream, now_ms)
-        for topic, payload in (hello, stream.wire(report)):
+        for topic, payload in (self._hello(stream, now_ms), stream.wire(report)):
             self._client.publish(topic, payload, qos=1)
 
-    def _hello_of_relay(self, stream: Stream, now_ms: int) -> tuple[str, bytes]:
+    def _hello(self, stream: Stream, now_ms: int) -> tuple[str, bytes]:
+        relay = stream.address.device == RELAY
         hello = Hello(
-            device_class="server", room="lib", epoch=stream.epoch, boot=stream.boot, seq=stream.seq,
-            abilities=[Verb.WAKE, Verb.REPLAY, Verb.CANCEL], at_ms=now_ms,
+            device_class="server" if relay else "desktop", room="lib" if relay else "ict1",
+            epoch=stream.epoch, boot=stream.boot, seq=stream.seq,
+            abilities=[Verb.WAKE, Verb.REPLAY, Verb.CANCEL] if relay else ABLE, at_ms=now_ms,
         )  # fmt: skip
         return stream.address.topic(Kind.HELLO), encode(hello)
 
@@ -120,6 +137,14 @@ class Machines:
             elif command.verb is Verb.SHUT_DOWN:
                 self._answer(stream, command, Step.DONE)
                 self._say(stream, PowerState.OFF, 0, command.cause)
+            elif command.verb is Verb.SLEEP:
+                self._answer(stream, command, Step.DONE)
+                self._say(stream, PowerState.ASLEEP, 0, command.cause)
+            elif command.verb is Verb.RESTART:
+                self._answer(stream, command, Step.DONE)
+                self._say(stream, PowerState.OFF, 0, Cause.RESTART)
+                stream.reboot()
+                self._say(stream, PowerState.IDLE, 0, Cause.BOOT)
             elif command.verb is Verb.WAKE:
                 self._answer(stream, command, Step.DONE)
                 for woken in command.macs:
@@ -168,9 +193,68 @@ class Site:
         """A command; its exit code, what it tells and what it says."""
         return caretaker(self.world, *words)
 
+    def records(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        """Rows of the collector's state file."""
+        db = self.world.state()
+        try:
+            return db.execute(query, values).fetchall()
+        finally:
+            db.close()
+
+    def audited(self, what: str) -> list[tuple[object, ...]]:
+        """(who, via, place, outcome) of each line of the audit log about an action, the newest first."""
+        return self.records("SELECT who, via, place, outcome FROM audit WHERE what = ? ORDER BY number DESC", what)
+
+    def idle(self) -> None:
+        """All machines are on, and nobody has been at them for a minute; none has come back just now."""
+        self.machines.veto.clear()
+        before = self.world.counters()["reports"]
+        self.machines.say(PowerState.IDLE, idle_s=60, cause=Cause.BOOT)
+        self.heard(before + len(self.machines.streams))
+        time.sleep(1.2)
+
     def heard(self, number: int) -> None:
         """Until so many reports are on record."""
         eventually(lambda: self.world.counters().get("reports", 0) >= number, 20, self.collector.log)
+
+
+def form(window: Window, label: str, within: str = "main") -> None:
+    """Click an action; its form stands over the page."""
+    window.page.locator(f"{within} a.act").filter(has_text=re.compile(f"^{re.escape(label)}$")).first.click()
+    window.page.locator("dialog[open] form").wait_for()
+
+
+def fill(window: Window, **fields: str) -> None:
+    """Fill the form in, by the names of its fields; from_ and class_ are Python's names for from and class."""
+    for name, value in fields.items():
+        field = window.page.locator(f"dialog[open] [name={name.rstrip('_')}]")
+        if field.evaluate("e => e.tagName") == "SELECT":
+            field.select_option(value)
+        else:
+            field.fill(value)
+
+
+def touches(window: Window, *texts: str) -> None:
+    """What the form says that it would touch, once somebody has left its fields."""
+    for text in texts:
+        shown(window, "dialog[open] #touches", text)
+
+
+def send(window: Window, close: bool = True) -> str:
+    """Send the form; what is answered. With `close` the page is there again."""
+    window.page.locator("dialog[open] button.do").click()
+    window.page.locator("dialog[open] .banner").wait_for()
+    answer = window.text("dialog[open] .banner")
+    if close:
+        window.page.locator("dialog[open] [data-close]").last.click()
+    return answer
+
+
+def act(window: Window, label: str, reason: str, **fields: str) -> str:
+    """Click an action, fill its form in, and send it; the answer stays open."""
+    form(window, label)
+    fill(window, **fields, reason=reason)
+    return send(window, close=False)
 
 
 def caretaker(world: World, *words: str, stdin: str | None = None) -> tuple[int, str, str]:
@@ -193,11 +277,12 @@ def two_schools(folder: Path, broker_port: int, devices: int = 6, settings: str 
     laptop = '\n[[classes]]\nname = "laptop"\nwatts_in_use = 30\nwatts_idle = 20\nwatts_asleep = 1\nwatts_off = 0.5\n'
     laptop += laptop.replace('"laptop"', '"server"') + "always_on = true\n"
     estate.write_text(
-        f'{school}\n[[schools.rooms]]\nname = "lib"\ntitle = "Library"\nlessons = []\n'
+        f'service = "service.toml"\n{school}\n[[schools.rooms]]\nname = "lib"\ntitle = "Library"\nlessons = []\n'
         '\n[[schools]]\nname = "oak"\ntitle = "Oakley"\ndevices = "oak.csv"\n'
         '\n[[schools.rooms]]\nname = "lab"\ntitle = "Lab"\nlessons = []\n'
         f"\n[[classes]]{classes}{laptop}"
     )
+    (folder / "service.toml").write_text(SERVICE)
     config = world.config.read_text().replace("[http]\n", "[http]\nstay_links = true\n")
     world.config.write_text(f'{config}\n[desk]\npublic_school_pages = ["ash"]\n{settings}')
     return world

@@ -10,7 +10,7 @@ import segno
 
 from browser import PHONE, OpenWindow, Window, shown
 from caretaker_contract.messages import Cause, PowerState, Verb
-from desk_site import Site, desk_site
+from desk_site import Site, act, desk_site
 from worlds import eventually
 
 pytestmark = pytest.mark.slow
@@ -23,44 +23,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield found
 
 
-def records(site: Site, query: str, *values: object) -> list[tuple[object, ...]]:
-    """Rows of the collector's state file."""
-    db = site.world.state()
-    try:
-        return db.execute(query, values).fetchall()
-    finally:
-        db.close()
-
-
-def audited(site: Site, what: str) -> list[tuple[object, ...]]:
-    """(who, via, place, outcome) of each line of the audit log about an action, the newest first."""
-    return records(site, "SELECT who, via, place, outcome FROM audit WHERE what = ? ORDER BY number DESC", what)
-
-
-def act(window: Window, label: str, reason: str, **fields: str) -> None:
-    """Click an action, fill its form in, and send it."""
-    window.page.locator("main a.act").filter(has_text=label).first.click()
-    dialog = window.page.locator("dialog[open]")
-    dialog.wait_for()
-    for name, value in {**fields, "reason": reason}.items():
-        field = dialog.locator(f"[name={name}]")
-        if field.evaluate("e => e.tagName") == "SELECT":
-            field.select_option(value)
-        else:
-            field.fill(value)
-    dialog.locator("button.do").click()
-    dialog.locator(".banner").wait_for()
-
-
-def machines_are_idle(site: Site) -> None:
-    """All of them on, and nobody at them for a minute; none has come back just now."""
-    site.machines.veto.clear()
-    before = site.world.counters()["reports"]
-    site.machines.say(PowerState.IDLE, idle_s=60, cause=Cause.BOOT)
-    site.heard(before + 7)
-    time.sleep(1.2)
-
-
 def test_a_hold_keeps_machines_on_until_it_is_undone(site: Site, open_window: OpenWindow) -> None:
     """Click, reason, done; the page shows it by itself; an order leaves the machines alone; undo ends it."""
     window = open_window(site.base)
@@ -70,8 +32,8 @@ def test_a_hold_keeps_machines_on_until_it_is_undone(site: Site, open_window: Op
     assert "6 machines" in window.text("dialog .banner")
     undo = window.page.locator("dialog a.act").first
     shown(window, "main", "after-school club")
-    assert records(site, "SELECT by_whom, reason FROM holds ORDER BY id DESC LIMIT 1") == [("eve", "after-school club")]
-    assert audited(site, "hold")[0] == ("eve", "desk", "ash/ict1", "done")
+    assert site.records("SELECT by_whom, reason FROM holds ORDER BY id DESC LIMIT 1") == [("eve", "after-school club")]
+    assert site.audited("hold")[0] == ("eve", "desk", "ash/ict1", "done")
 
     other = open_window(site.base)
     site.sign_in(other, "eve")
@@ -89,15 +51,15 @@ def test_a_hold_keeps_machines_on_until_it_is_undone(site: Site, open_window: Op
         window.page.locator("dialog [name=reason]").fill("nobody came")
     window.page.locator("dialog button.do").click()
     window.page.locator("dialog .banner").wait_for()
-    eventually(lambda: records(site, "SELECT count(*) FROM holds WHERE ended_ms IS NULL") == [(0,)], 5)
-    assert audited(site, "end")[0][:2] == ("eve", "desk")
+    eventually(lambda: site.records("SELECT count(*) FROM holds WHERE ended_ms IS NULL") == [(0,)], 5)
+    assert site.audited("end")[0][:2] == ("eve", "desk")
 
 
 def test_a_room_that_is_shut_down_leaves_machines_in_use_on_and_is_shown_off(
     site: Site, open_window: OpenWindow
 ) -> None:
     """The preview names the counts, the machines obey, and an open page shows it by itself."""
-    machines_are_idle(site)
+    site.idle()
     site.machines.say(PowerState.IN_USE, "pc-004", "pc-005", cause=Cause.INPUT)
     looking = open_window(site.base, size=PHONE)
     site.sign_in(looking, "vic")
@@ -117,15 +79,15 @@ def test_a_room_that_is_shut_down_leaves_machines_in_use_on_and_is_shown_off(
     assert site.machines.asked(Verb.SHUT_DOWN) == {f"ash/pc-00{number}" for number in range(4)}
     shown(looking, "main", "4 off by rule")
     shown(looking, "main", "2 in use")
-    rows = records(site, "SELECT device, verb FROM commands WHERE verb = 'shut_down' ORDER BY device")
+    rows = site.records("SELECT device, verb FROM commands WHERE verb = 'shut_down' ORDER BY device")
     assert rows == [(f"pc-00{number}", "shut_down") for number in range(4)]
-    assert audited(site, "shut_down")[0] == ("eve", "desk", "ash/ict1", "done")
+    assert site.audited("shut_down")[0] == ("eve", "desk", "ash/ict1", "done")
     _, out, _ = site.caretaker("why", "ash/pc-001")
     assert "the building closes" in out and "done" in out
 
 
 def test_a_room_is_woken_through_its_relay(site: Site, open_window: OpenWindow) -> None:
-    machines_are_idle(site)
+    site.idle()
     site.machines.say(PowerState.OFF, "pc-000", "pc-001", cause=Cause.USER)
     window = open_window(site.base)
     site.sign_in(window, "eve")
@@ -135,7 +97,7 @@ def test_a_room_is_woken_through_its_relay(site: Site, open_window: OpenWindow) 
     eventually(lambda: site.machines.asked(Verb.WAKE) == {"ash/relay-1"}, 10)
     window.page.locator("dialog [data-close]").last.click()
     shown(window, "main", "6 idle")
-    assert audited(site, "wake")[0] == ("eve", "desk", "ash/ict1", "done")
+    assert site.audited("wake")[0] == ("eve", "desk", "ash/ict1", "done")
 
 
 def test_an_incident_is_reported_taken_and_fixed(site: Site, open_window: OpenWindow) -> None:
@@ -155,7 +117,7 @@ def test_an_incident_is_reported_taken_and_fixed(site: Site, open_window: OpenWi
     window.page.locator("dialog .banner").wait_for()
     window.page.locator("dialog [data-close]").last.click()
     shown(window, "main", "acknowledged")
-    assert audited(site, "acknowledge")[0][:2] == ("eve", "desk")
+    assert site.audited("acknowledge")[0][:2] == ("eve", "desk")
 
     school = open_window(site.base)
     school.goto("/s/ash")
@@ -168,7 +130,7 @@ def test_an_incident_is_reported_taken_and_fixed(site: Site, open_window: OpenWi
 
 
 def test_the_stop_switch_stops_and_resumes(site: Site, open_window: OpenWindow) -> None:
-    machines_are_idle(site)
+    site.idle()
     asked = len(site.machines.commands)
     window = open_window(site.base)
     site.sign_in(window, "dan")
@@ -186,8 +148,8 @@ def test_the_stop_switch_stops_and_resumes(site: Site, open_window: OpenWindow) 
     window.page.locator("dialog [name=reason]").fill("the exam is over")
     window.page.locator("dialog button.do").click()
     window.page.locator("dialog .banner").wait_for()
-    eventually(lambda: records(site, "SELECT count(*) FROM stops WHERE ended_ms IS NULL") == [(0,)], 5)
-    assert audited(site, "resume")[0][:2] == ("dan", "desk")
+    eventually(lambda: site.records("SELECT count(*) FROM stops WHERE ended_ms IS NULL") == [(0,)], 5)
+    assert site.audited("resume")[0][:2] == ("dan", "desk")
 
 
 def test_the_desk_works_without_scripts_from_signing_in_to_an_action(site: Site, open_window: OpenWindow) -> None:
@@ -199,20 +161,20 @@ def test_the_desk_works_without_scripts_from_signing_in_to_an_action(site: Site,
     window.page.locator("[name=reason]").fill("new projector")
     window.page.locator("button.do").click()
     assert "new projector" in window.text("main") or window.page.locator(".banner.good").count()
-    assert audited(site, "maintenance")[0] == ("eve", "desk", "ash/lib", "done")
+    assert site.audited("maintenance")[0] == ("eve", "desk", "ash/lib", "done")
     window.goto("/records?kind=maintenance")
     row = window.page.locator("main tr").filter(has_text="new projector")
     row.locator("a.act").filter(has_text="End").first.click()
     if window.page.locator("[name=reason]").count():
         window.page.locator("[name=reason]").fill("it came early")
     window.page.locator("button.do").click()
-    assert records(site, "SELECT count(*) FROM holds WHERE kind = 'maintenance' AND ended_ms IS NULL") == [(0,)]
-    assert audited(site, "end")[0][:2] == ("eve", "desk")
+    assert site.records("SELECT count(*) FROM holds WHERE kind = 'maintenance' AND ended_ms IS NULL") == [(0,)]
+    assert site.audited("end")[0][:2] == ("eve", "desk")
 
 
 def test_a_code_on_the_wall_keeps_the_room_on(site: Site, open_window: OpenWindow) -> None:
     """A manager makes the link; a phone that has signed in nowhere follows the code and presses the button."""
-    machines_are_idle(site)
+    site.idle()
     window = open_window(site.base)
     site.sign_in(window, "meg")
     window.goto("/rooms/ash/ict1/stay")
@@ -231,8 +193,8 @@ def test_a_code_on_the_wall_keeps_the_room_on(site: Site, open_window: OpenWindo
     phone.page.wait_for_load_state()
     assert "ICT suite 1 stays on until" in phone.text("h1")
     phone.check("stay-kept")
-    [(room, why, by)] = records(
-        site, "SELECT room, reason, by_whom FROM holds WHERE asked_key IS NOT NULL AND ended_ms IS NULL"
+    [(room, why, by)] = site.records(
+        "SELECT room, reason, by_whom FROM holds WHERE asked_key IS NOT NULL AND ended_ms IS NULL"
     )
     assert (room, why, by) == ("ict1", "still here", "somebody with the link of ash/ict1")
     window.goto("/rooms/ash/ict1")
@@ -288,7 +250,7 @@ def test_a_director_sees_and_does_nothing_at_another_school(site: Site, open_win
     usual = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
     status, _, text = ask(site, "POST", "/act/stop", form, **usual)
     assert status == 404 and "Oakley" not in text
-    assert records(site, "SELECT count(*) FROM stops WHERE school = 'oak'") == [(0,)]
+    assert site.records("SELECT count(*) FROM stops WHERE school = 'oak'") == [(0,)]
     status, _, _ = ask(site, "GET", "/events?topic=oak", Cookie=cookie)
     assert status == 404
 
@@ -324,7 +286,7 @@ def test_forged_requests_change_nothing(site: Site, open_window: OpenWindow) -> 
     assert status in (413, 0), "refused, or the line is cut while we go on sending"
     status, _, _ = ask(site, "POST", "/sign-in", b"x" * 5_000_000)
     assert status in (413, 0)
-    assert records(site, "SELECT count(*) FROM stops WHERE reason = 'forged'") == [(0,)]
+    assert site.records("SELECT count(*) FROM stops WHERE reason = 'forged'") == [(0,)]
     assert stop(tokens[0]) == 200, "the very same with all that belongs to it is done"
     assert site.caretaker("resume", "ash")[0] == 0
 
@@ -349,7 +311,7 @@ def test_a_thousand_guesses_open_nothing_and_stall_nobody(site: Site, open_windo
     site.kept = window.page.context.cookies()
     window.goto("/")
     assert "What to do first" in window.text("main"), "who has signed in is not kept waiting"
-    refused = [row for row in audited(site, "sign in") if row[3] != "done"]
+    refused = [row for row in site.audited("sign in") if row[3] != "done"]
     assert refused, "it is in the audit log"
     log = site.collector.log()
     assert "guess-" not in log and csrf not in log
