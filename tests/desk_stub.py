@@ -164,7 +164,7 @@ class StubActs:
             )
         if action == "shut_down":
             warned = fields.get("warn_s", "120")
-            asked.append(Field(name="warn_s", label="Warning", kind="number", value=warned, required=False))
+            asked.append(Field(name="warn_s", label="Seconds of warning", kind="number", value=warned, required=False))
         if action in ("maintenance", "freeze"):
             asked[:0] = [
                 Field(

@@ -66,7 +66,9 @@ class OrderBody(ActBody, frozen=True, kw_only=True):
     class_: OfClass = msgspec.field(default="", name="class")
     warn_s: Annotated[
         int,
-        Meta(ge=MIN_WARN_S, le=MAX_WARN_S, title="Warning", description="Seconds in which somebody there may say no."),
+        Meta(
+            ge=MIN_WARN_S, le=MAX_WARN_S, title="Seconds of warning", description="Meanwhile somebody there may say no."
+        ),
     ] = 120
 
 
