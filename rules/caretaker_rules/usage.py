@@ -61,14 +61,16 @@ def hours(chain: Chain, start_ms: int, until_ms: int, in_use_s: int) -> list[Hou
     """
     edges = [*range(start_ms, until_ms, HOUR_MS), until_ms]
     found = [chain.totals(begin, end) for begin, end in pairwise(edges)]
-    together_s = sum(each.in_use_s for each in found)
-    ratio = in_use_s / together_s if together_s else 0.0  # each hour was rounded by itself
-    shared, running_s, given_s = [], 0, 0
-    for begin, each in zip(edges, found, strict=False):
-        running_s += each.in_use_s
-        until_here_s = round(running_s * ratio)
-        length_s = each.in_use_s + each.idle_s + each.asleep_s + each.off_s + each.blind_s
-        shared.append(Hour(begin, until_here_s - given_s, length_s - each.blind_s))
+    seen_s = [each.in_use_s + each.idle_s + each.asleep_s + each.off_s for each in found]
+    # Each hour was rounded by itself, so they are weights only; a second in use may have been too short for any of them.
+    used_s = [each.in_use_s for each in found]
+    weights = used_s if any(used_s) else seen_s
+    ratio = in_use_s / sum(weights) if any(weights) else 0.0
+    shared, running, given_s = [], 0, 0
+    for begin, weight, known_s in zip(edges, weights, seen_s, strict=False):
+        running += weight
+        until_here_s = round(running * ratio)
+        shared.append(Hour(begin, until_here_s - given_s, known_s))
         given_s = until_here_s
     return shared
 

@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 import pytest
 
 from caretaker_agent.outbox import Cursor, Outbox
 from caretaker_collector import memory
+from caretaker_collector.numbering import Numbering
 from caretaker_contract.clock import Clock, fast_clock
 from caretaker_contract.messages import Outcome, Report, decode
 from caretaker_contract.metrics import point_time_ns
@@ -125,8 +127,12 @@ def test_a_killed_agent_uses_no_number_twice_and_everything_it_made_is_stored(tm
                 agent.end(signal.SIGKILL)
             agent.start()
             eventually(lambda: (collector.health() or {}).get("problems") == {}, 20, collector.log)
+            before = _numberings(world, published)
+            eventually(
+                lambda: _numberings(world, published) > before, 20, agent.log
+            )  # the agent tries less often by now
             time.sleep(1.0)  # so that what the last kills took is missed, and asked for
-            eventually(lambda: _missing(world) == 0, 30, lambda: f"missing {_missing(world)}\n{agent.log()}")
+            eventually(lambda: _numberings(world, missing) == 0, 30, agent.log)
             agent.end(signal.SIGTERM)
             made = agent.made()
             eventually(lambda: not _unaccounted(world, made), 15, lambda: f"{_unaccounted(world, made)}\n{agent.log()}")
@@ -138,14 +144,17 @@ def test_a_killed_agent_uses_no_number_twice_and_everything_it_made_is_stored(tm
     _meters_never_fall([message for message in made if isinstance(message, Report)])
 
 
-def _missing(world: World) -> int:
-    """Numbers that the collector waits for; 1 when it knows nothing yet."""
+def _numberings(world: World, count: Callable[[Numbering], int]) -> int:
+    """What the collector knows of the agent's numbers; -1 when it knows nothing yet."""
     db = world.state()
     try:
         entry = memory.load(db).entries.get(world.devices[0])
     finally:
         db.close()
-    return sum(n.missing_count() for n in entry.numberings.epochs) if entry else 1
+    return sum(count(numbering) for numbering in entry.numberings.epochs) if entry else -1
+
+
+missing, published = methodcaller("missing_count"), methodcaller("published")
 
 
 def _unaccounted(world: World, made: list[Report | Outcome]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pytest import approx
 
@@ -33,6 +33,7 @@ def readings(life):
     return told
 
 
+@example([(0, 0, False, True), (1, 1946, False, False), (1, 12454, False, False), (0, 1, False, True)], "2026-10-06")
 @given(lives, st.sampled_from(["2026-10-06", "2026-10-25", "2027-03-28"]))
 def test_the_hours_of_a_day_add_up_to_its_meters(life, day) -> None:
     """Also on days of 25 and 23 hours, with lost reports and restarts."""
