@@ -62,7 +62,7 @@ def hours(chain: Chain, start_ms: int, until_ms: int, in_use_s: int) -> list[Hou
     edges = [*range(start_ms, until_ms, HOUR_MS), until_ms]
     found = [chain.totals(begin, end) for begin, end in pairwise(edges)]
     seen_s = [each.in_use_s + each.idle_s + each.asleep_s + each.off_s for each in found]
-    # Each hour was rounded by itself, so they are weights only; a second in use may have been too short for any of them.
+    # Each hour was rounded by itself: they are weights only. A second in use may have been too short for all of them.
     used_s = [each.in_use_s for each in found]
     weights = used_s if any(used_s) else seen_s
     ratio = in_use_s / sum(weights) if any(weights) else 0.0
