@@ -15,6 +15,7 @@ WORLDS = {"boards_world", "review_world"}
 """Fixtures of the whole session that take most of a minute to make."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For `--dist loadgroup`: a file's tests stay in one worker; all files with a world in one, which makes it once.
 
