@@ -19,7 +19,7 @@ check: tools
 	@pytest -m "not slow" $(ARGS)
 
 test: tools
-	@pytest -n 2 --dist loadgroup -m "not alone" --durations=10 $(ARGS) || [ $$? -eq 5 ]
+	@pytest -n 2 --dist loadfile -m "not alone" --durations=10 $(ARGS) || [ $$? -eq 5 ]
 	@pytest -m alone --durations=10 $(ARGS) || [ $$? -eq 5 ]
 
 tools:

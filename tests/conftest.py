@@ -11,21 +11,6 @@ from browser import OpenWindow, chromium, windows
 from review_world import ReviewWorld, shared
 from servers import Influx, Mosquitto, influxd, mosquitto
 
-WORLDS = {"boards_world", "review_world"}
-"""Fixtures of the whole session that take most of a minute to make."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: a file's tests stay in one worker; all files with a world in one, which makes it once.
-
-    They come first, so that no worker waits for them at the end.
-    """
-    lived_in = {item.path for item in items if WORLDS & set(getattr(item, "fixturenames", ()))}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("worlds" if item.path in lived_in else str(item.path)))
-    items.sort(key=lambda item: item.path not in lived_in)
-
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Mosquitto]:
